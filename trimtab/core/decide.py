@@ -1,0 +1,343 @@
+"""What a run does next: data in, one step out.
+
+This is the order protocol of the reliability notes (section 2) as a pure function, so that every
+schedule of crashes and faults can be tried without a thread: the plan is stored before the first
+send, an order's fate is looked up and never assumed, sells end before buys begin, buys spend executed
+proceeds and free cash only, and a run is complete when the broker's positions agree. `decide` decides
+one run; the engine performs the steps of many runs together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import chain
+
+from trimtab.core.gate import gate
+from trimtab.core.money import ZERO, plain
+from trimtab.core.plan import Basis, Holdings, Leg, Plan, Skip, SkipReason, fit, make_plan, unpriced
+from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
+from trimtab.core.sessions import Window
+
+# How long a broker may take to show in its positions what its orders say, before the account is held.
+POSITIONS_GRACE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that is known about one run at this moment.
+
+    `basis` is made from a fresh look at the account and is None until somebody has looked since the
+    run's orders last changed. `prices` are current. `asked` and `cancel_asked` are the client order
+    ids whose state, or whose cancellation, has been asked for just now: an order still open after
+    that is waited for. `frozen` names the kill switch or hold that covers the account.
+    """
+
+    plan: Plan | None
+    orders: tuple[Order, ...]
+    skips: tuple[Skip, ...]
+    window: Window
+    strategy_active: bool
+    account_active: bool
+    basis: Basis | None
+    prices: Mapping[str, Decimal]
+    frozen: str | None
+    frozen_symbols: frozenset[str]
+    asked: frozenset[str]
+    cancel_asked: frozenset[str]
+    drops_duplicates: bool
+    quarantine: timedelta
+    min_notional: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until`, or before something happens."""
+
+    until: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the broker for the account as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    plan: Plan
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Commit the intents and send them; `skips` are legs given up instead."""
+
+    state: RunState
+    orders: tuple[Order, ...]
+    skips: tuple[Skip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Look these orders up at the broker."""
+
+    client_order_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrders:
+    client_order_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Send again what provably was not accepted: the same ids, the same bodies."""
+
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give up orders that the broker does not know after the quarantine."""
+
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """`rebalanced` starts the cooldown; `hold` freezes the account with that reason."""
+
+    state: RunState
+    adjusted: bool = False
+    reason: str | None = None
+    rebalanced: bool = False
+    hold: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Wind the run down as FAILED: what the engine does with a run that cannot be decided."""
+
+    reason: str
+
+
+Step = Fail | Wait | Look | StorePlan | Submit | Ask | CancelOrders | Resend | Abandon | Finish
+
+
+def decide(run: Run, facts: Facts, now: datetime) -> Step:
+    """The next step of an open run."""
+    assert run.state.is_open, "a final run takes no step"
+    if run.state is RunState.QUEUED:
+        return _begin(run, facts)
+    assert facts.plan is not None, "a run that has left the queue has a plan"
+    return _settle_orders(run, facts, now) or _carry_on(run, facts, facts.plan, now)
+
+
+def _begin(run: Run, facts: Facts) -> Step:
+    if run.stop is not None:
+        return Finish(state=run.stop, reason=run.reason)
+    if not facts.strategy_active:
+        return Finish(state=RunState.CANCELED, reason="the portfolio is not active")
+    if facts.frozen:
+        return Wait(None, facts.frozen)
+    if not facts.window.may_start or facts.window.deadline_at is None:
+        return Wait(facts.window.opens_at, "the market does not let runs start now")
+    if facts.basis is None:
+        return Look()
+    if not facts.account_active:
+        return Finish(state=RunState.CANCELED, reason="the account is not active")
+    missing = unpriced(facts.basis.weights, facts.basis.holdings, facts.basis.prices)
+    if missing:
+        return Wait(None, f"no current price for {', '.join(missing)}")
+    return StorePlan(make_plan(facts.basis), facts.window.deadline_at)
+
+
+def _stop(run: Run, now: datetime) -> RunState | None:
+    """The final state that the run is being wound down to, if it is."""
+    if run.stop is not None:
+        return run.stop
+    assert run.deadline_at is not None, "a planned run has a deadline"
+    return RunState.TIMED_OUT if now >= run.deadline_at else None
+
+
+def _settle_orders(run: Run, facts: Facts, now: datetime) -> Step | None:
+    """The step that open orders need first; None if no fate is open that matters now."""
+    open_orders = [order for order in facts.orders if order.state.is_open]
+    unasked = tuple(o.client_order_id for o in open_orders if o.client_order_id not in facts.asked)
+    if unasked:
+        return Ask(unasked)
+    stopping = _stop(run, now) is not None or facts.frozen is not None
+    unknown = [order for order in open_orders if order.state is OrderState.SENDING]
+    if unknown:
+        return _resolve_unknown(unknown, facts, now, stopping=stopping)
+    if not (stopping and open_orders):
+        return None
+    uncanceled = tuple(o.client_order_id for o in open_orders if o.client_order_id not in facts.cancel_asked)
+    return CancelOrders(uncanceled) if uncanceled else Wait(None, "cancels are under way at the broker")
+
+
+def _resolve_unknown(unknown: Sequence[Order], facts: Facts, now: datetime, *, stopping: bool) -> Step:
+    """Orders that were sent, perhaps, and that the broker does not show."""
+    settled = [order for order in unknown if now >= order.sent_at + facts.quarantine]
+    if not settled:
+        return Wait(min(o.sent_at for o in unknown) + facts.quarantine, "an order's fate is unknown")
+    if stopping or not facts.drops_duplicates:
+        return Abandon(tuple(settled))
+    assert facts.plan is not None
+    refused = [o for o in settled if gate(o, facts.plan, facts.prices, facts.frozen_symbols)]
+    return Abandon(tuple(refused)) if refused else Resend(tuple(settled))
+
+
+def _carry_on(run: Run, facts: Facts, plan: Plan, now: datetime) -> Step:
+    """No fate is open: send what is still to be sent, or end."""
+    stop = _stop(run, now)
+    if stop is not None:
+        return _end(stop, run, facts, plan)
+    if facts.frozen:
+        return Wait(run.deadline_at, facts.frozen)
+    sells = _unsent(plan.sells, facts)
+    if sells:
+        orders = [_order(run, leg, notional=None, now=now) for leg in sells]
+        return _gated(RunState.SELLING, orders, (), facts)
+    if any(order.state.is_open for order in facts.orders):
+        return Wait(run.deadline_at, "orders are working at the broker")
+    if facts.basis is None:
+        return Look()
+    buys = _unsent(plan.buys, facts)
+    if buys:
+        return _submit_buys(run, facts, buys, now)
+    return _complete(run, facts, plan, now)
+
+
+def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
+    dealt_with = {order.leg for order in facts.orders} | {skip.leg for skip in facts.skips}
+    return [leg for leg in legs if leg.number not in dealt_with]
+
+
+def _order(run: Run, leg: Leg, *, notional: Decimal | None, now: datetime) -> Order:
+    return Order(
+        client_order_id=order_id(run.tenant_id, run.id, leg.number, 0),
+        run_id=run.id,
+        leg=leg.number,
+        generation=0,
+        account_id=run.account_id,
+        symbol=leg.symbol,
+        side=leg.side,
+        quantity=leg.quantity,
+        notional=notional,
+        state=OrderState.SENDING,
+        sent_at=now,
+    )
+
+
+def _gated(state: RunState, orders: Sequence[Order], skips: tuple[Skip, ...], facts: Facts) -> Submit:
+    """The orders that the gate lets through; the others become skips."""
+    assert facts.plan is not None
+    passed: list[Order] = []
+    stopped: list[Skip] = []
+    for order in orders:
+        verdict = gate(order, facts.plan, facts.prices, facts.frozen_symbols)
+        if verdict is None:
+            passed.append(order)
+        else:
+            leg = facts.plan.legs[order.leg]
+            stopped.append(_skip(leg, verdict.reason, verdict.details))
+    return Submit(state, tuple(passed), (*skips, *stopped))
+
+
+def _skip(leg: Leg, reason: SkipReason, details: str) -> Skip:
+    notional = leg.notional if leg.quantity is None else leg.quantity * leg.price
+    assert notional is not None
+    return Skip(
+        leg=leg.number, symbol=leg.symbol, side=leg.side, notional=notional, reason=reason, details=details
+    )
+
+
+def _submit_buys(run: Run, facts: Facts, buys: Sequence[Leg], now: datetime) -> Submit:
+    """Size the buys to the money that is really there, never above what was planned."""
+    assert facts.plan is not None
+    wanted = {leg.symbol: leg.notional for leg in buys if leg.notional is not None}
+    parts = fit(wanted, max(_budget(facts, facts.plan), ZERO))
+    orders: list[Order] = []
+    skips: list[Skip] = []
+    for leg in buys:
+        assert leg.notional is not None
+        notional = min(parts[leg.symbol], leg.notional)
+        if notional < min(facts.min_notional, leg.notional):
+            details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
+            skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details))
+        else:
+            orders.append(_order(run, leg, notional=notional, now=now))
+    return _gated(RunState.BUYING, orders, tuple(skips), facts)
+
+
+def _budget(facts: Facts, plan: Plan) -> Decimal:
+    """Dollars that buys may still spend: executed proceeds plus free cash, less what buys took.
+
+    Money that came in during the run is not the run's to spend; money that went out is gone.
+    """
+    assert facts.basis is not None
+    proceeds = sum((o.filled_value for o in facts.orders if o.side is Side.SELL), ZERO)
+    bought = sum((o.filled_value for o in facts.orders if o.side is Side.BUY), ZERO)
+    cash = min(facts.basis.holdings.cash + bought, plan.holdings.cash + proceeds)
+    return cash - plan.reserve - bought
+
+
+def _complete(run: Run, facts: Facts, plan: Plan, now: datetime) -> Step:
+    """Every leg is dealt with: complete, if the broker's positions say the same."""
+    assert facts.basis is not None
+    differing = _disagreement(facts, plan, facts.basis.holdings)
+    if differing is None:
+        return _end(RunState.COMPLETED, run, facts, plan)
+    if now < run.updated_at + POSITIONS_GRACE:
+        return Wait(run.updated_at + POSITIONS_GRACE, differing)
+    return _end(RunState.COMPLETED, run, facts, plan, hold=differing)
+
+
+def _disagreement(facts: Facts, plan: Plan, holdings: Holdings) -> str | None:
+    """The first symbol whose position is not what it was plus what this run traded."""
+    expected = dict(plan.holdings.positions)
+    for order in facts.orders:
+        sign = 1 if order.side is Side.BUY else -1
+        expected[order.symbol] = expected.get(order.symbol, ZERO) + sign * order.filled_quantity
+    for symbol in sorted({*expected, *holdings.positions}):
+        ours, theirs = expected.get(symbol, ZERO), holdings.positions.get(symbol, ZERO)
+        if ours != theirs:
+            return f"the broker shows {plain(theirs)} {symbol}, our fills make it {plain(ours)}"
+    return None
+
+
+def _end(state: RunState, run: Run, facts: Facts, plan: Plan, *, hold: str | None = None) -> Finish:
+    abandoned = any(order.state is OrderState.ABANDONED for order in facts.orders)
+    if abandoned and not facts.drops_duplicates:
+        hold = hold or "the fate of an order is unknown"
+    completed = state is RunState.COMPLETED
+    full = run.kind is RunKind.FULL_REBALANCE
+    return Finish(
+        state=state,
+        adjusted=completed and _is_adjusted(facts, plan),
+        reason=run.reason or _reason(state),
+        rebalanced=completed and full and plan.equity > 0,
+        hold=hold,
+    )
+
+
+def _reason(state: RunState) -> str | None:
+    return "the deadline passed before all orders were done" if state is RunState.TIMED_OUT else None
+
+
+def _is_adjusted(facts: Facts, plan: Plan) -> bool:
+    """Whether something was skipped, refused or left over.
+
+    Buys that shrank with the market count once together they would have made an order of their own.
+    """
+    if plan.short or any(True for _ in chain(plan.skips, facts.skips)):
+        return True
+    if any(order.state is not OrderState.FILLED for order in facts.orders):
+        return True
+    planned = {leg.number: leg.notional for leg in plan.buys}
+    left = sum(
+        ((planned[o.leg] or ZERO) - (o.notional or ZERO) for o in facts.orders if o.side is Side.BUY), ZERO
+    )
+    return left >= facts.min_notional

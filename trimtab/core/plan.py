@@ -1,0 +1,324 @@
+"""From targets, holdings and prices to a plan: what to sell, what to buy, what to leave and why.
+
+Three kinds of plan: a full rebalance to the targets, investing free cash into what is below its
+target, and raising cash from what is above it. All arithmetic is exact; amounts are rounded once,
+towards not trading: sells to nine places of a share, buys to whole cents. A plan never trades one
+symbol in both directions, and its buys never exceed its proceeds plus free cash.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from trimtab.core.money import (
+    CENT_PLACES,
+    HUNDRED,
+    QUANTITY_PLACES,
+    ZERO,
+    divide_down,
+    divide_up,
+    plain,
+    round_down,
+    split,
+)
+from trimtab.core.run import RunKind, Side
+from trimtab.core.strategy import Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """Settled cash in dollars and positions in shares, as the broker last reported them."""
+
+    cash: Decimal
+    positions: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds every plan: smallest order in dollars, and percent of equity kept in cash."""
+
+    min_notional: Decimal
+    buffer_percent: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One intended trade: sells by `quantity` in shares, buys by `notional` in dollars."""
+
+    number: int
+    symbol: str
+    side: Side
+    quantity: Decimal | None
+    notional: Decimal | None
+    price: Decimal
+
+
+class SkipReason(StrEnum):
+    LESS_THAN_MIN_NOTIONAL = "ORDER_LESS_THAN_MIN_NOTIONAL"
+    INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
+    NOT_TRADABLE = "ASSET_NOT_TRADABLE"
+    PRICE_MOVED = "PRICE_MOVED"
+    NO_PRICE = "NO_CURRENT_PRICE"
+    OVER_LIMIT = "ORDER_OVER_LIMIT"
+    FROZEN = "FROZEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A trade that was not sent, with its reason; `leg` is None if it never became a leg."""
+
+    leg: int | None
+    symbol: str
+    side: Side
+    notional: Decimal
+    reason: SkipReason
+    details: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Legs and skips, and all that they were computed from. Immutable once stored.
+
+    `reserve` is cash in dollars that buys must leave untouched: the cash target, the buffer and what
+    was set aside. `short` is true if less was planned than was asked for.
+    """
+
+    kind: RunKind
+    weights: Weights
+    holdings: Holdings
+    prices: Mapping[str, Decimal]
+    equity: Decimal
+    reserve: Decimal
+    legs: tuple[Leg, ...]
+    skips: tuple[Skip, ...]
+    short: bool = False
+
+    @property
+    def sells(self) -> tuple[Leg, ...]:
+        return tuple(leg for leg in self.legs if leg.side is Side.SELL)
+
+    @property
+    def buys(self) -> tuple[Leg, ...]:
+        return tuple(leg for leg in self.legs if leg.side is Side.BUY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """All that a plan is made from. `set_aside` is cash in dollars that is not the strategy's.
+
+    `untradable` are held or wanted symbols that the broker does not trade now.
+    """
+
+    kind: RunKind
+    amount: Decimal | None
+    weights: Weights
+    holdings: Holdings
+    prices: Mapping[str, Decimal]
+    set_aside: Decimal
+    untradable: frozenset[str]
+    limits: Limits
+
+
+def unpriced(weights: Weights, holdings: Holdings, prices: Mapping[str, Decimal]) -> tuple[str, ...]:
+    """The symbols without a price that a plan would need; equity is unknown while there are any."""
+    return tuple(sorted(s for s in {*weights.assets, *holdings.positions} if s not in prices))
+
+
+def equity_of(holdings: Holdings, prices: Mapping[str, Decimal]) -> Decimal:
+    return holdings.cash + sum((q * prices[s] for s, q in holdings.positions.items()), ZERO)
+
+
+def make_plan(basis: Basis) -> Plan:
+    """The plan of one run; every needed price must be there (see `unpriced`)."""
+    equity = equity_of(basis.holdings, basis.prices) - basis.set_aside
+    draft = _Draft(basis=basis, equity=equity)
+    if equity > 0:
+        match basis.kind:
+            case RunKind.FULL_REBALANCE:
+                _plan_full_rebalance(draft)
+            case RunKind.INVEST_CASH:
+                _plan_invest_cash(draft)
+            case RunKind.PARTIAL_LIQUIDATION:
+                _plan_partial_liquidation(draft)
+    plan = draft.finish()
+    _assert_promises(plan)
+    return plan
+
+
+@dataclass(kw_only=True)
+class _Draft:
+    """A plan while it is being made."""
+
+    basis: Basis
+    equity: Decimal
+    short: bool = False
+    legs: list[Leg] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+
+    @property
+    def reserve(self) -> Decimal:
+        """The cash target and the buffer, of an equity that is at least zero, and what is set aside."""
+        wanted = max(self.equity, ZERO) * (self.target_percent_of_cash) / HUNDRED
+        return wanted + self.basis.set_aside
+
+    @property
+    def target_percent_of_cash(self) -> Decimal:
+        invested = HUNDRED - self.basis.limits.buffer_percent
+        return HUNDRED - invested * (HUNDRED - self.basis.weights.cash) / HUNDRED
+
+    def target(self, symbol: str) -> Decimal:
+        """Dollars that the strategy wants in this symbol."""
+        invested = HUNDRED - self.basis.limits.buffer_percent
+        percent = self.basis.weights.assets.get(symbol, ZERO)
+        return self.equity * invested * percent / (HUNDRED * HUNDRED)
+
+    def value(self, symbol: str) -> Decimal:
+        return self.basis.holdings.positions.get(symbol, ZERO) * self.basis.prices[symbol]
+
+    def sell(self, symbol: str, quantity: Decimal) -> None:
+        value = quantity * self.basis.prices[symbol]
+        if self._may_trade(symbol, Side.SELL, value):
+            self._append(symbol, Side.SELL, quantity=quantity, notional=None)
+
+    def buy(self, symbol: str, notional: Decimal) -> None:
+        self._append(symbol, Side.BUY, quantity=None, notional=notional)
+
+    def may_buy(self, symbol: str, value: Decimal) -> bool:
+        return self._may_trade(symbol, Side.BUY, value)
+
+    def _append(
+        self, symbol: str, side: Side, *, quantity: Decimal | None, notional: Decimal | None
+    ) -> None:
+        price = self.basis.prices[symbol]
+        number = len(self.legs)
+        self.legs.append(
+            Leg(number=number, symbol=symbol, side=side, quantity=quantity, notional=notional, price=price)
+        )
+
+    def _may_trade(self, symbol: str, side: Side, value: Decimal) -> bool:
+        """Whether the trade may become a leg; if not, and it is at least a cent, it is a skip."""
+        cents = round_down(value, CENT_PLACES)
+        if cents == 0:
+            # What rounding left over from an earlier run; no order could move it.
+            return False
+        if symbol in self.basis.untradable:
+            details = f"asset {symbol} cannot be traded at the broker now"
+            self._skip(symbol, side, cents, SkipReason.NOT_TRADABLE, details)
+            return False
+        if value < self.basis.limits.min_notional:
+            details = less_than_minimum(cents, self.basis.limits.min_notional)
+            self._skip(symbol, side, cents, SkipReason.LESS_THAN_MIN_NOTIONAL, details)
+            return False
+        return True
+
+    def _skip(self, symbol: str, side: Side, cents: Decimal, reason: SkipReason, details: str) -> None:  # noqa: PLR0913 - the fields of one Skip
+        self.skips.append(
+            Skip(leg=None, symbol=symbol, side=side, notional=cents, reason=reason, details=details)
+        )
+
+    def finish(self) -> Plan:
+        return Plan(
+            kind=self.basis.kind,
+            weights=self.basis.weights,
+            holdings=self.basis.holdings,
+            prices=self.basis.prices,
+            equity=self.equity,
+            reserve=self.reserve,
+            legs=tuple(self.legs),
+            skips=tuple(self.skips),
+            short=self.short,
+        )
+
+
+def less_than_minimum(notional: Decimal, minimum: Decimal) -> str:
+    """The vendor's wording (S+ in the notes on the Alpaca contract)."""
+    return (
+        f"order notional value (${plain(notional)}) is less than "
+        f"min-notional set for correspondent (${plain(minimum)})"
+    )
+
+
+def _plan_full_rebalance(draft: _Draft) -> None:
+    basis = draft.basis
+    symbols = sorted({*basis.weights.assets, *basis.holdings.positions})
+    for symbol in symbols:
+        held = basis.holdings.positions.get(symbol, ZERO)
+        excess = draft.value(symbol) - draft.target(symbol)
+        if excess > 0:
+            wanted = symbol in basis.weights.assets
+            price = basis.prices[symbol]
+            # Out of the strategy means out to the last share.
+            quantity = divide_down(excess, price, QUANTITY_PLACES) if wanted else held
+            draft.sell(symbol, min(quantity, held))
+    _buy_shortfalls(draft, basis.holdings.cash - draft.reserve + proceeds(draft.legs))
+
+
+def _plan_invest_cash(draft: _Draft) -> None:
+    """Buys only, in proportion to what is missing; `amount` bounds it, else all free cash."""
+    free = draft.basis.holdings.cash - draft.reserve
+    wanted = free if draft.basis.amount is None else draft.basis.amount
+    draft.short = wanted > free
+    _buy_shortfalls(draft, min(wanted, free))
+
+
+def _plan_partial_liquidation(draft: _Draft) -> None:
+    """Raise `amount` in cash, the most overweight first, judged by the equity that will remain."""
+    basis = draft.basis
+    assert basis.amount is not None, "raising cash needs an amount"
+    remaining = max(draft.equity - basis.amount, ZERO)
+    shares = HUNDRED * HUNDRED
+    invested = HUNDRED - basis.limits.buffer_percent
+    over = {
+        symbol: draft.value(symbol)
+        - remaining * invested * basis.weights.assets.get(symbol, ZERO) / shares
+        for symbol in basis.holdings.positions
+        if symbol not in basis.untradable
+    }
+    order = sorted(over, key=lambda symbol: (-over[symbol], symbol))
+    sold = dict.fromkeys(order, ZERO)
+    left = basis.amount
+    # First down to the targets, then, if that was not enough, whatever is there.
+    caps: tuple[Callable[[str], Decimal], ...] = (lambda s: max(over[s], ZERO), draft.value)
+    for cap in caps:
+        for symbol in order:
+            take = min(left, cap(symbol) - sold[symbol])
+            if take > 0:
+                sold[symbol] += take
+                left -= take
+    for symbol in order:
+        if sold[symbol] > 0:
+            held = basis.holdings.positions[symbol]
+            draft.sell(symbol, min(divide_up(sold[symbol], basis.prices[symbol], QUANTITY_PLACES), held))
+    draft.short = proceeds(draft.legs) < basis.amount
+
+
+def _buy_shortfalls(draft: _Draft, budget: Decimal) -> None:
+    """Buy what is missing below each target, as far as the budget reaches."""
+    missing = {symbol: draft.target(symbol) - draft.value(symbol) for symbol in draft.basis.weights.assets}
+    wanted = {s: amount for s, amount in missing.items() if amount > 0 and draft.may_buy(s, amount)}
+    for symbol, notional in fit(wanted, max(budget, ZERO)).items():
+        if draft.may_buy(symbol, notional):
+            draft.buy(symbol, notional)
+
+
+def fit(wanted: Mapping[str, Decimal], budget: Decimal) -> dict[str, Decimal]:
+    """Whole cents per symbol: in proportion to what is wanted, never above the budget."""
+    whole = sum(wanted.values(), ZERO)
+    total = round_down(min(whole, budget), CENT_PLACES)
+    return dict(zip(wanted, split(total, list(wanted.values())), strict=True))
+
+
+def proceeds(legs: Iterable[Leg]) -> Decimal:
+    """Dollars that the sells among the legs bring at the plan's prices."""
+    return sum((leg.quantity * leg.price for leg in legs if leg.quantity is not None), ZERO)
+
+
+def _assert_promises(plan: Plan) -> None:
+    bought = sum((leg.notional for leg in plan.legs if leg.notional is not None), ZERO)
+    free = max(plan.holdings.cash - plan.reserve + proceeds(plan.legs), ZERO)
+    assert bought <= free, "buys stay within proceeds plus free cash"
+    assert len({leg.symbol for leg in plan.legs}) == len(plan.legs), "one direction per symbol"
+    for leg in plan.sells:
+        assert leg.quantity is not None
+        assert 0 < leg.quantity <= plan.holdings.positions[leg.symbol], "no short sales"
