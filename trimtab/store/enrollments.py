@@ -1,0 +1,179 @@
+"""Enrollments: which account follows which strategy, and how far it has been evaluated."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
+from trimtab.database import Row, Tx, instant, micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A place in a list and how far to read from it; `after` is the `seq` of the last item seen."""
+
+    after: int | None
+    limit: int
+
+
+def insert(tx: Tx, enrollment: Enrollment) -> bool:
+    """Whether it was stored; not if the account has one that has not ended."""
+    stored = tx.execute(
+        """INSERT INTO enrollments (shard, id, tenant_id, account_id, strategy_id, state, created_at,
+                                    updated_at, evaluated_on, evaluated_version, trade_marker)
+           VALUES (:shard, :id, :tenant_id, :account_id, :strategy_id, :state, :created_at,
+                   :updated_at, :evaluated_on, :evaluated_version, :trade_marker)
+           ON CONFLICT (shard, account_id) WHERE state <> 'ended' DO NOTHING""",
+        shard=enrollment.shard,
+        id=enrollment.id,
+        tenant_id=enrollment.tenant_id,
+        account_id=enrollment.account_id,
+        strategy_id=enrollment.strategy_id,
+        state=enrollment.state,
+        created_at=micros(enrollment.created_at),
+        updated_at=micros(enrollment.updated_at),
+        evaluated_on=enrollment.evaluated_on.isoformat(),
+        evaluated_version=enrollment.evaluated_version,
+        trade_marker=enrollment.trade_marker,
+    )
+    return stored == 1
+
+
+def one(tx: Tx, tenant_id: str, enrollment_id: str) -> Enrollment | None:
+    """An enrollment of the tenant that has not ended."""
+    row = tx.row(
+        "SELECT * FROM enrollments WHERE id = :id AND tenant_id = :tenant_id AND state <> 'ended'",
+        id=enrollment_id,
+        tenant_id=tenant_id,
+    )
+    return None if row is None else _enrollment(row)
+
+
+def of_account(tx: Tx, shard: int, account_id: str) -> Enrollment | None:
+    row = tx.row(
+        """SELECT * FROM enrollments
+           WHERE shard = :shard AND account_id = :account_id AND state <> 'ended'""",
+        shard=shard,
+        account_id=account_id,
+    )
+    return None if row is None else _enrollment(row)
+
+
+def page(
+    tx: Tx, tenant_id: str, page: Page, *, account_id: str | None, strategy_id: str | None
+) -> list[tuple[int, Enrollment]]:
+    """The tenant's enrollments with their `seq`, oldest first; one more than the limit if there is."""
+    rows = tx.rows(
+        """SELECT * FROM enrollments WHERE tenant_id = :tenant_id AND state <> 'ended'
+             AND (:account_id = '' OR account_id = :account_id)
+             AND (:strategy_id = '' OR strategy_id = :strategy_id)
+             AND (:after < 0 OR (created_at, seq) > (
+                   COALESCE((SELECT created_at FROM enrollments WHERE seq = :after), 0), :after))
+           ORDER BY created_at, seq LIMIT :limit""",
+        tenant_id=tenant_id,
+        account_id=account_id or "",
+        strategy_id=strategy_id or "",
+        after=-1 if page.after is None else page.after,
+        limit=page.limit + 1,
+    )
+    return [(row["seq"], _enrollment(row)) for row in rows]
+
+
+def following(tx: Tx, strategy_id: str) -> bool:
+    """Whether any account follows the strategy."""
+    row = tx.row(
+        "SELECT 1 AS found FROM enrollments WHERE strategy_id = :id AND state <> 'ended' LIMIT 1",
+        id=strategy_id,
+    )
+    return row is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The enrollments of a shard that can be evaluated now, column by column.
+
+    A sweep looks at all of them and closely at few, so only those few are read as values.
+    """
+
+    ids: list[str]
+    account_ids: list[str]
+    strategy_ids: list[str]
+    rebalanced: list[bool]
+    evaluated_on: list[str]
+    evaluated_version: list[int]
+
+
+def roster(tx: Tx, shard: int) -> Roster:
+    """The shard's active enrollments whose account has no open run."""
+    rows = tx.rows(
+        """SELECT e.id, e.account_id, e.strategy_id, e.last_rebalanced_at IS NOT NULL AS rebalanced,
+                  e.evaluated_on, e.evaluated_version
+           FROM enrollments e WHERE e.shard = :shard AND e.state = 'active'
+             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.shard = e.shard AND r.account_id = e.account_id
+                             AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))""",
+        shard=shard,
+    )
+    return Roster(
+        ids=[row["id"] for row in rows],
+        account_ids=[row["account_id"] for row in rows],
+        strategy_ids=[row["strategy_id"] for row in rows],
+        rebalanced=[bool(row["rebalanced"]) for row in rows],
+        evaluated_on=[row["evaluated_on"] for row in rows],
+        evaluated_version=[row["evaluated_version"] for row in rows],
+    )
+
+
+def by_ids(tx: Tx, enrollment_ids: Collection[str]) -> Sequence[Enrollment]:
+    rows = tx.rows("SELECT * FROM enrollments WHERE id IN :ids", ids=list(enrollment_ids))
+    return [_enrollment(row) for row in rows]
+
+
+def end(tx: Tx, enrollment_id: str, now: datetime) -> None:
+    tx.execute(
+        "UPDATE enrollments SET state = 'ended', updated_at = :now WHERE id = :id",
+        id=enrollment_id,
+        now=micros(now),
+    )
+
+
+def set_evaluated(
+    tx: Tx, shard: int, enrollment_ids: Collection[str], *, on: date, version: int | None
+) -> None:
+    """Remember the session that was evaluated, and the strategy version unless it stays pending."""
+    tx.execute(
+        """UPDATE enrollments SET evaluated_on = :on,
+                  evaluated_version = COALESCE(:version, evaluated_version)
+           WHERE shard = :shard AND id IN :ids""",
+        shard=shard,
+        ids=list(enrollment_ids),
+        on=on.isoformat(),
+        version=version,
+    )
+
+
+def set_rebalanced(tx: Tx, shard: int, enrollment_ids: Collection[str], at: datetime) -> None:
+    tx.execute(
+        """UPDATE enrollments SET last_rebalanced_at = :at, updated_at = :at
+           WHERE shard = :shard AND id IN :ids""",
+        shard=shard,
+        ids=list(enrollment_ids),
+        at=micros(at),
+    )
+
+
+def _enrollment(row: Row) -> Enrollment:
+    last = row["last_rebalanced_at"]
+    return Enrollment(
+        id=row["id"],
+        shard=row["shard"],
+        tenant_id=row["tenant_id"],
+        account_id=row["account_id"],
+        strategy_id=row["strategy_id"],
+        state=EnrollmentState(row["state"]),
+        created_at=instant(row["created_at"]),
+        updated_at=instant(row["updated_at"]),
+        last_rebalanced_at=None if last is None else instant(last),
+        evaluated_on=date.fromisoformat(row["evaluated_on"]),
+        evaluated_version=row["evaluated_version"],
+        trade_marker=TradeMarker(row["trade_marker"]),
+    )

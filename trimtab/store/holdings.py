@@ -1,0 +1,173 @@
+"""The mirror: what each account of a shard holds, as one packed block per shard.
+
+Only the shard's writer folds it, from the broker's feed; a sweep reads it whole. Quantities are
+int64 in billionths of a share, so that a sweep can screen a shard without parsing decimals; cash
+keeps every digit as text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.core.money import QUANTITY_PLACES
+from trimtab.core.plan import Holdings
+from trimtab.database import Tx, micros
+
+NANO = Decimal(1).scaleb(-QUANTITY_PLACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Row i is account i: its positions are entries `starts[i]` to `starts[i + 1]` of the two columns."""
+
+    account_ids: list[str]
+    active: list[bool]
+    cash: list[str]
+    symbols: list[str]
+    starts: NDArray[np.int64]
+    symbol_of: NDArray[np.int32]
+    nanos: NDArray[np.int64]
+
+    def holdings(self, row: int) -> Holdings:
+        """The exact holdings of one account."""
+        entries = range(self.starts[row], self.starts[row + 1])
+        positions = {
+            self.symbols[self.symbol_of[e]]: Decimal(int(self.nanos[e])) * NANO for e in entries
+        }
+        return Holdings(cash=Decimal(self.cash[row]), positions=positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A shard's block and the place in the broker's feed up to which it is folded."""
+
+    version: int
+    cursor: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """One account for the fold; `is_active` if the broker lets it trade."""
+
+    is_active: bool
+    holdings: Holdings
+
+
+def empty() -> Mirror:
+    nothing = Block([], [], [], [], np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
+    return Mirror(0, 0, nothing)
+
+
+def fold(block: Block, changed: Mapping[str, Mirrored]) -> Block:
+    """The block with some accounts replaced or added."""
+    symbols = {symbol: i for i, symbol in enumerate(block.symbols)}
+    rows = {account_id: i for i, account_id in enumerate(block.account_ids)}
+    active, cash = list(block.active), list(block.cash)
+    ids = list(block.account_ids)
+    spans: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = [
+        (block.symbol_of[a:b], block.nanos[a:b])
+        for a, b in zip(block.starts[:-1], block.starts[1:], strict=True)
+    ]
+    for account_id, seen in changed.items():
+        span = _packed(seen.holdings.positions, symbols)
+        row = rows.get(account_id)
+        if row is None:
+            ids.append(account_id)
+            active.append(seen.is_active)
+            cash.append(format(seen.holdings.cash, "f"))
+            spans.append(span)
+        else:
+            active[row], cash[row], spans[row] = seen.is_active, format(seen.holdings.cash, "f"), span
+    starts = np.zeros(len(spans) + 1, np.int64)
+    np.cumsum([len(nanos) for _, nanos in spans], out=starts[1:])
+    return Block(
+        ids,
+        active,
+        cash,
+        list(symbols),
+        starts,
+        np.concatenate([np.zeros(0, np.int32), *(symbol_of for symbol_of, _ in spans)]),
+        np.concatenate([np.zeros(0, np.int64), *(nanos for _, nanos in spans)]),
+    )
+
+
+def _packed(
+    positions: Mapping[str, Decimal], symbols: dict[str, int]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    indexes = [symbols.setdefault(symbol, len(symbols)) for symbol in positions]
+    nanos = [int(quantity.scaleb(QUANTITY_PLACES)) for quantity in positions.values()]
+    return np.array(indexes, np.int32), np.array(nanos, np.int64)
+
+
+def read(tx: Tx, shard: int) -> Mirror:
+    row = tx.row("SELECT version, cursor, block FROM holdings WHERE shard = :shard", shard=shard)
+    if row is None:
+        return empty()
+    ids, active, cash, symbols, starts, symbol_of, nanos = msgspec.msgpack.decode(row["block"])
+    block = Block(
+        ids,
+        active,
+        cash,
+        symbols,
+        np.frombuffer(starts, np.int64),
+        np.frombuffer(symbol_of, np.int32),
+        np.frombuffer(nanos, np.int64),
+    )
+    return Mirror(row["version"], row["cursor"], block)
+
+
+def write(tx: Tx, shard: int, mirror: Mirror) -> None:
+    block = mirror.block
+    packed = msgspec.msgpack.encode(
+        [
+            block.account_ids,
+            block.active,
+            block.cash,
+            block.symbols,
+            block.starts.tobytes(),
+            block.symbol_of.tobytes(),
+            block.nanos.tobytes(),
+        ]
+    )
+    tx.execute(
+        """INSERT INTO holdings (shard, version, cursor, block) VALUES (:shard, :version, :cursor, :block)
+           ON CONFLICT (shard) DO UPDATE SET version = :version, cursor = :cursor, block = :block""",
+        shard=shard,
+        version=mirror.version,
+        cursor=mirror.cursor,
+        block=packed,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """Cash that came (positive) or went without a trade of ours; `ref` is the broker's."""
+
+    ref: str
+    account_id: str
+    amount: Decimal
+    at: datetime
+
+
+def insert_adjustments(tx: Tx, shard: int, broker: str, adjustments: list[Adjustment]) -> None:
+    tx.many(
+        """INSERT INTO adjustments (shard, broker, ref, account_id, amount, at)
+           VALUES (:shard, :broker, :ref, :account_id, :amount, :at) ON CONFLICT (broker, ref) DO NOTHING""",
+        [
+            {
+                "shard": shard,
+                "broker": broker,
+                "ref": a.ref,
+                "account_id": a.account_id,
+                "amount": a.amount,
+                "at": micros(a.at),
+            }
+            for a in adjustments
+        ],
+    )

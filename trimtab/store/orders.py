@@ -1,0 +1,231 @@
+"""Plans, orders, executions and skips of runs: written before they are sent, settled as facts arrive."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from trimtab.core.money import ZERO
+from trimtab.core.plan import Plan, Skip, SkipReason
+from trimtab.core.run import Execution, Order, OrderState, Side
+from trimtab.database import Row, Tx, instant, micros
+from trimtab.store.plans import plan_from, plan_text
+
+
+def insert_plans(tx: Tx, shard: int, plans: Mapping[str, Plan], now: datetime) -> None:
+    """Store each run's plan, for good."""
+    rows = [(shard, run_id, *plan_text(plan), micros(now)) for run_id, plan in plans.items()]
+    tx.insert("plans", ("shard", "run_id", "body", "body_hash", "planned_at"), rows)
+
+
+def plans(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Plan]:
+    rows = tx.rows(
+        "SELECT run_id, body FROM plans WHERE shard = :shard AND run_id IN :ids",
+        shard=shard,
+        ids=list(run_ids),
+    )
+    return {row["run_id"]: plan_from(row["body"]) for row in rows}
+
+
+_ORDER_COLUMNS = (
+    "shard",
+    "run_id",
+    "leg",
+    "generation",
+    "client_order_id",
+    "account_id",
+    "symbol",
+    "side",
+    "quantity",
+    "notional",
+    "state",
+    "epoch",
+    "intent_at",
+    "sent_at",
+    "asset_id",
+    "filled_quantity",
+    "filled_value",
+    "updated_at",
+)
+
+
+def insert_intents(tx: Tx, shard: int, *, epoch: int, intents: Sequence[Order]) -> None:
+    """Make intents durable, before anything is sent. An order id that exists is an error."""
+    rows = [
+        (
+            shard,
+            order.run_id,
+            order.leg,
+            order.generation,
+            order.client_order_id,
+            order.account_id,
+            order.symbol,
+            order.side,
+            order.quantity,
+            order.notional,
+            order.state,
+            epoch,
+            micros(order.sent_at),
+            micros(order.sent_at),
+            order.asset_id,
+            ZERO,
+            ZERO,
+            micros(order.sent_at),
+        )
+        for order in intents
+    ]
+    tx.insert("orders", _ORDER_COLUMNS, rows)
+
+
+def set_sent(tx: Tx, client_order_ids: Collection[str], *, epoch: int, now: datetime) -> None:
+    """Make the intent to send again durable."""
+    tx.execute(
+        "UPDATE orders SET sent_at = :now, epoch = :epoch, updated_at = :now WHERE client_order_id IN :ids",
+        ids=list(client_order_ids),
+        epoch=epoch,
+        now=micros(now),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What an order turned out to be; executions may repeat what is known already."""
+
+    client_order_id: str
+    state: OrderState
+    broker_order_id: str | None
+    reason: str | None
+    executions: tuple[Execution, ...]
+
+
+def settle(tx: Tx, shard: int, broker: str, settled: Sequence[Settled], now: datetime) -> None:  # noqa: PLR0917
+    """Record states and executions; what was filled is the sum of the executions, each counted once."""
+    insert_executions(tx, shard, broker, [e for one in settled for e in one.executions])
+    filled = _filled(tx, [one.client_order_id for one in settled if one.executions])
+    nothing = (ZERO, ZERO)
+    tx.many(
+        """UPDATE orders SET state = :state, broker_order_id = COALESCE(:broker_order_id, broker_order_id),
+                  reason = COALESCE(:reason, reason), filled_quantity = :quantity, filled_value = :value,
+                  updated_at = :now
+           WHERE client_order_id = :id""",
+        [
+            {
+                "id": one.client_order_id,
+                "state": one.state,
+                "broker_order_id": one.broker_order_id,
+                "reason": one.reason,
+                "quantity": filled.get(one.client_order_id, nothing)[0],
+                "value": filled.get(one.client_order_id, nothing)[1],
+                "now": micros(now),
+            }
+            for one in settled
+        ],
+    )
+
+
+def insert_executions(tx: Tx, shard: int, broker: str, executions: Sequence[Execution]) -> None:
+    """Store the executions that are new; a repeated one changes nothing."""
+    tx.many(
+        """INSERT INTO executions (shard, broker, execution_id, client_order_id, quantity, price, executed_at)
+           VALUES (:shard, :broker, :execution_id, :client_order_id, :quantity, :price, :at)
+           ON CONFLICT (broker, execution_id) DO NOTHING""",
+        [
+            {
+                "shard": shard,
+                "broker": broker,
+                "execution_id": e.execution_id,
+                "client_order_id": e.client_order_id,
+                "quantity": e.quantity,
+                "price": e.price,
+                "at": micros(e.at),
+            }
+            for e in executions
+        ],
+    )
+
+
+def _filled(tx: Tx, client_order_ids: Collection[str]) -> dict[str, tuple[Decimal, Decimal]]:
+    """Shares and dollars executed per order. Summed here: SQLite would sum decimals as floats."""
+    rows = tx.rows(
+        "SELECT client_order_id, quantity, price FROM executions WHERE client_order_id IN :ids",
+        ids=list(client_order_ids),
+    )
+    sums: dict[str, tuple[Decimal, Decimal]] = defaultdict(lambda: (ZERO, ZERO))
+    for row in rows:
+        quantity, value = sums[row["client_order_id"]]
+        traded = Decimal(row["quantity"])
+        sums[row["client_order_id"]] = (quantity + traded, value + traded * Decimal(row["price"]))
+    return sums
+
+
+def orders(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Order]]:
+    """The orders of each run, in the order of their legs."""
+    rows = tx.rows(
+        """SELECT * FROM orders WHERE shard = :shard AND run_id IN :ids
+           ORDER BY run_id, leg, generation""",
+        shard=shard,
+        ids=list(run_ids),
+    )
+    found: dict[str, list[Order]] = defaultdict(list)
+    for row in rows:
+        found[row["run_id"]].append(_order(row))
+    return found
+
+
+def insert_skips(tx: Tx, shard: int, skips: Mapping[str, Sequence[Skip]]) -> None:
+    """Store the legs that each run gives up."""
+    rows = [
+        (shard, run_id, s.leg, s.symbol, s.side, s.notional, s.reason, s.details)
+        for run_id, given_up in skips.items()
+        for s in given_up
+    ]
+    columns = ("shard", "run_id", "leg", "symbol", "side", "notional", "reason", "details")
+    if rows:
+        tx.insert("skips", columns, rows)
+
+
+def skips(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Skip]]:
+    """The legs given up after planning; the plan holds what was skipped in planning."""
+    rows = tx.rows(
+        "SELECT * FROM skips WHERE shard = :shard AND run_id IN :ids ORDER BY run_id, leg",
+        shard=shard,
+        ids=list(run_ids),
+    )
+    found: dict[str, list[Skip]] = defaultdict(list)
+    for row in rows:
+        found[row["run_id"]].append(
+            Skip(
+                leg=row["leg"],
+                symbol=row["symbol"],
+                side=Side(row["side"]),
+                notional=Decimal(row["notional"]),
+                reason=SkipReason(row["reason"]),
+                details=row["details"],
+            )
+        )
+    return found
+
+
+def _order(row: Row) -> Order:
+    quantity, notional = row["quantity"], row["notional"]
+    return Order(
+        client_order_id=row["client_order_id"],
+        run_id=row["run_id"],
+        leg=row["leg"],
+        generation=row["generation"],
+        account_id=row["account_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        quantity=None if quantity is None else Decimal(quantity),
+        notional=None if notional is None else Decimal(notional),
+        state=OrderState(row["state"]),
+        sent_at=instant(row["sent_at"]),
+        broker_order_id=row["broker_order_id"],
+        filled_quantity=Decimal(row["filled_quantity"]),
+        filled_value=Decimal(row["filled_value"]),
+        reason=row["reason"],
+        asset_id=row["asset_id"],
+        created_at=instant(row["intent_at"]),
+        updated_at=instant(row["updated_at"]),
+    )

@@ -1,0 +1,253 @@
+"""Runs and the events of their life. Every change of state is written with its event.
+
+Outside writers insert QUEUED runs and compare-and-set one row; all that a run becomes later is
+written by its shard's one writer, set-wise, naming the version it has seen: rows that somebody else
+changed meanwhile are left alone and reported back.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from trimtab.core.run import Initiator, Run, RunKind, RunState
+from trimtab.database import Row, Tx, instant, micros
+from trimtab.store.enrollments import Page
+
+_OPEN = "('QUEUED', 'PLANNED', 'SELLING', 'BUYING')"
+
+_INSERT = """INSERT INTO runs (shard, id, tenant_id, account_id, strategy_id, strategy_version,
+                               enrollment_id, kind, amount, initiator, cause, slot, state, adjusted,
+                               orders_sent, version, created_at, updated_at)
+             VALUES (:shard, :id, :tenant_id, :account_id, :strategy_id, :strategy_version,
+                     :enrollment_id, :kind, :amount, :initiator, :cause, :slot, 'QUEUED', 0, 0, 1,
+                     :created_at, :created_at)
+             ON CONFLICT DO NOTHING"""
+
+_QUEUED_EVENT = """INSERT INTO events (shard, run_id, number, state, at)
+                   SELECT shard, id, 1, 'QUEUED', created_at FROM runs WHERE id IN :ids"""
+
+
+def insert(tx: Tx, runs: Sequence[Run]) -> set[str]:
+    """Store QUEUED runs; the ids of those stored. An account with an open run, or a slot that has had
+    its run, gets no other.
+    """
+    ids = [run.id for run in runs]
+    tx.many(_INSERT, [_insert_params(run) for run in runs])
+    tx.execute(_QUEUED_EVENT, ids=ids)
+    return {row["id"] for row in tx.rows("SELECT id FROM runs WHERE id IN :ids", ids=ids)}
+
+
+def slots_taken(
+    tx: Tx, shard: int, account_ids: Collection[str], slots: Collection[str]
+) -> set[tuple[str, str]]:
+    """Which of these slots have had their run, by account."""
+    rows = tx.rows(
+        """SELECT account_id, slot FROM runs
+           WHERE shard = :shard AND account_id IN :account_ids AND slot IN :slots""",
+        shard=shard,
+        account_ids=list(account_ids),
+        slots=list(slots),
+    )
+    return {(row["account_id"], row["slot"]) for row in rows}
+
+
+def _insert_params(run: Run) -> dict[str, object]:
+    return {
+        "shard": run.shard,
+        "id": run.id,
+        "tenant_id": run.tenant_id,
+        "account_id": run.account_id,
+        "strategy_id": run.strategy_id,
+        "strategy_version": run.strategy_version,
+        "enrollment_id": run.enrollment_id,
+        "kind": run.kind,
+        "amount": run.amount,
+        "initiator": run.initiator,
+        "cause": run.cause,
+        "slot": run.slot,
+        "created_at": micros(run.created_at),
+    }
+
+
+def one(tx: Tx, tenant_id: str, run_id: str) -> Run | None:
+    row = tx.row(
+        "SELECT * FROM runs WHERE id = :id AND tenant_id = :tenant_id", id=run_id, tenant_id=tenant_id
+    )
+    return None if row is None else _run(row)
+
+
+def open_of_account(tx: Tx, shard: int, account_id: str) -> Run | None:
+    row = tx.row(
+        f"SELECT * FROM runs WHERE shard = :shard AND account_id = :account_id AND state IN {_OPEN}",  # noqa: S608 - a constant
+        shard=shard,
+        account_id=account_id,
+    )
+    return None if row is None else _run(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Only runs that match every given value; `sent` asks whether orders had been sent."""
+
+    account_id: str | None = None
+    kind: RunKind | None = None
+    states: frozenset[RunState] | None = None
+    adjusted: bool | None = None
+    sent: bool | None = None
+
+
+def page(tx: Tx, tenant_id: str, page: Page, wanted: RunFilter) -> list[tuple[int, Run]]:
+    """The tenant's runs with their `seq`, newest first; one more than the limit if there is."""
+    rows = tx.rows(
+        """SELECT * FROM runs WHERE tenant_id = :tenant_id
+             AND (:account_id = '' OR account_id = :account_id)
+             AND (:kind = '' OR kind = :kind)
+             AND (:any_state = 1 OR state IN :states)
+             AND (:adjusted < 0 OR adjusted = :adjusted)
+             AND (:sent < 0 OR (orders_sent > 0 AND :sent = 1) OR (orders_sent = 0 AND :sent = 0))
+             AND (:after < 0 OR (created_at, seq) < (
+                   COALESCE((SELECT created_at FROM runs WHERE seq = :after), 9000000000000000000), :after))
+           ORDER BY created_at DESC, seq DESC LIMIT :limit""",
+        tenant_id=tenant_id,
+        account_id=wanted.account_id or "",
+        kind=wanted.kind or "",
+        any_state=int(wanted.states is None),
+        states=sorted(wanted.states or ()),
+        adjusted=-1 if wanted.adjusted is None else int(wanted.adjusted),
+        sent=-1 if wanted.sent is None else int(wanted.sent),
+        after=-1 if page.after is None else page.after,
+        limit=page.limit + 1,
+    )
+    return [(row["seq"], _run(row)) for row in rows]
+
+
+def request_stop(tx: Tx, run_id: str, now: datetime) -> bool:
+    """Ask an open run that the engine has taken to wind down as CANCELED; whether it was open."""
+    return (
+        tx.execute(
+            f"""UPDATE runs SET stop = COALESCE(stop, 'CANCELED'), updated_at = :now, version = version + 1
+                WHERE id = :id AND state IN {_OPEN}""",  # noqa: S608 - a constant
+            id=run_id,
+            now=micros(now),
+        )
+        == 1
+    )
+
+
+def cancel_queued(tx: Tx, run_id: str, *, reason: str | None, now: datetime) -> bool:
+    """Cancel a run that the engine has not taken yet; whether it was still QUEUED."""
+    row = tx.row(
+        """UPDATE runs SET state = 'CANCELED', stop = 'CANCELED', reason = :reason, updated_at = :now,
+                  finished_at = :now, version = version + 1
+           WHERE id = :id AND state = 'QUEUED' RETURNING shard""",
+        id=run_id,
+        reason=reason,
+        now=micros(now),
+    )
+    if row is None:
+        return False
+    _insert_events(tx, row["shard"], [(run_id, RunState.CANCELED)], now)
+    return True
+
+
+def open_runs(tx: Tx, shard: int) -> Sequence[Run]:
+    """All open runs of a shard, in the order in which they came."""
+    rows = tx.rows(
+        f"SELECT * FROM runs WHERE shard = :shard AND state IN {_OPEN} ORDER BY seq",  # noqa: S608 - a constant
+        shard=shard,
+    )
+    return [_run(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a run becomes, from the run as its writer has seen it."""
+
+    run: Run
+    state: RunState
+    strategy_version: int | None = None
+    stop: RunState | None = None
+    adjusted: bool = False
+    more_orders: int = 0
+    reason: str | None = None
+    deadline_at: datetime | None = None
+
+
+def change(tx: Tx, changes: Sequence[Change], now: datetime) -> set[str]:
+    """Apply the changes whose run is still as it was seen, with their events; the ids applied."""
+    if not changes:
+        return set()
+    rows = tx.rows(
+        "SELECT id, version FROM runs WHERE id IN :ids ORDER BY id FOR UPDATE",
+        ids=[change.run.id for change in changes],
+    )
+    versions = {row["id"]: row["version"] for row in rows}
+    current = [change for change in changes if versions[change.run.id] == change.run.version]
+    tx.many(_CHANGE, [_change_params(change, now) for change in current])
+    moved = [(c.run.id, c.state) for c in current if c.state is not c.run.state]
+    _insert_events(tx, changes[0].run.shard, moved, now)
+    return {change.run.id for change in current}
+
+
+_CHANGE = """UPDATE runs SET state = :state, strategy_version = COALESCE(:strategy_version, strategy_version),
+                    stop = COALESCE(:stop, stop), adjusted = :adjusted,
+                    orders_sent = orders_sent + :more_orders, reason = COALESCE(:reason, reason),
+                    deadline_at = COALESCE(:deadline_at, deadline_at), finished_at = :finished_at,
+                    updated_at = :now, version = version + 1
+             WHERE id = :id"""
+
+
+def _change_params(change: Change, now: datetime) -> dict[str, object]:
+    return {
+        "id": change.run.id,
+        "state": change.state,
+        "strategy_version": change.strategy_version,
+        "stop": change.stop,
+        "adjusted": int(change.adjusted),
+        "more_orders": change.more_orders,
+        "reason": change.reason,
+        "deadline_at": None if change.deadline_at is None else micros(change.deadline_at),
+        "finished_at": None if change.state.is_open else micros(now),
+        "now": micros(now),
+    }
+
+
+def _insert_events(tx: Tx, shard: int, moved: Sequence[tuple[str, RunState]], now: datetime) -> None:
+    tx.many(
+        """INSERT INTO events (shard, run_id, number, state, at)
+           SELECT :shard, :run_id, MAX(number) + 1, :state, :at FROM events
+           WHERE shard = :shard AND run_id = :run_id""",
+        [
+            {"shard": shard, "run_id": run_id, "state": state, "at": micros(now)}
+            for run_id, state in moved
+        ],
+    )
+
+
+def _run(row: Row) -> Run:
+    deadline, finished, stop, amount = row["deadline_at"], row["finished_at"], row["stop"], row["amount"]
+    return Run(
+        id=row["id"],
+        shard=row["shard"],
+        tenant_id=row["tenant_id"],
+        account_id=row["account_id"],
+        strategy_id=row["strategy_id"],
+        strategy_version=row["strategy_version"],
+        enrollment_id=row["enrollment_id"],
+        kind=RunKind(row["kind"]),
+        amount=None if amount is None else Decimal(amount),
+        initiator=Initiator(row["initiator"]),
+        cause=row["cause"],
+        slot=row["slot"],
+        state=RunState(row["state"]),
+        stop=None if stop is None else RunState(stop),
+        adjusted=bool(row["adjusted"]),
+        orders_sent=row["orders_sent"],
+        reason=row["reason"],
+        version=row["version"],
+        created_at=instant(row["created_at"]),
+        updated_at=instant(row["updated_at"]),
+        deadline_at=None if deadline is None else instant(deadline),
+        finished_at=None if finished is None else instant(finished),
+    )

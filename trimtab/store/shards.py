@@ -1,0 +1,172 @@
+"""Shards and the accounts in them: whose an account is, and which worker may write it now.
+
+Every account lives in one shard for good. A worker takes a shard by raising its epoch; each later
+transaction of that worker locks the shard row at that epoch first, so that a worker that was paused
+and overtaken can write nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from trimtab.core.errors import Fenced
+from trimtab.database import Tx, instant, micros
+
+ACCOUNTS_PER_SHARD = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRecord:
+    """`held` says why no order may leave for this account, if none may."""
+
+    account_id: str
+    shard: int
+    tenant_id: str
+    set_aside: Decimal
+    held: str | None
+
+
+def claim_account(tx: Tx, account_id: str, *, tenant_id: str, now: datetime) -> AccountRecord:
+    """The account's record; the first tenant that names an account has it from then on."""
+    found = account(tx, account_id)
+    if found is not None:
+        return found
+    tx.execute(
+        """INSERT INTO accounts (account_id, shard, tenant_id, claimed_at, set_aside)
+           VALUES (:account_id, :shard, :tenant_id, :now, '0') ON CONFLICT (account_id) DO NOTHING""",
+        account_id=account_id,
+        shard=_place(tx),
+        tenant_id=tenant_id,
+        now=micros(now),
+    )
+    claimed = account(tx, account_id)
+    assert claimed is not None, "claimed by us or by another"
+    return claimed
+
+
+def _place(tx: Tx) -> int:
+    """A shard with room for one more account; a new one when the last is full."""
+    while True:
+        row = tx.row(
+            """UPDATE shards SET accounts = accounts + 1
+               WHERE shard = (SELECT MAX(shard) FROM shards) AND accounts < :most RETURNING shard""",
+            most=ACCOUNTS_PER_SHARD,
+        )
+        if row is not None:
+            return int(row["shard"])
+        tx.execute(
+            """INSERT INTO shards (shard, accounts) SELECT COALESCE(MAX(shard), 0) + 1, 0 FROM shards
+               WHERE true ON CONFLICT (shard) DO NOTHING"""
+        )
+
+
+def account(tx: Tx, account_id: str) -> AccountRecord | None:
+    found = accounts(tx, [account_id])
+    return found.get(account_id)
+
+
+def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, AccountRecord]:
+    rows = tx.rows(
+        "SELECT account_id, shard, tenant_id, set_aside, held FROM accounts WHERE account_id IN :ids",
+        ids=list(account_ids),
+    )
+    return {
+        row["account_id"]: AccountRecord(
+            account_id=row["account_id"],
+            shard=row["shard"],
+            tenant_id=row["tenant_id"],
+            set_aside=Decimal(row["set_aside"]),
+            held=row["held"],
+        )
+        for row in rows
+    }
+
+
+def account_ids(tx: Tx, shard: int) -> list[str]:
+    rows = tx.rows("SELECT account_id FROM accounts WHERE shard = :shard", shard=shard)
+    return [row["account_id"] for row in rows]
+
+
+def assign(tx: Tx, account_id: str, *, tenant_id: str, now: datetime) -> AccountRecord:
+    """Give an account that nobody has claimed to a tenant; returns whose it is."""
+    return claim_account(tx, account_id, tenant_id=tenant_id, now=now)
+
+
+def numbers(tx: Tx) -> Sequence[int]:
+    return [row["shard"] for row in tx.rows("SELECT shard FROM shards ORDER BY shard")]
+
+
+def due(tx: Tx, now: datetime) -> Sequence[int]:
+    """The shards that need a worker now."""
+    rows = tx.rows("SELECT shard FROM shards WHERE due_at <= :now ORDER BY due_at", now=micros(now))
+    return [row["shard"] for row in rows]
+
+
+def mark_due(tx: Tx, shard: int, at: datetime) -> None:
+    """Ask for a worker at `at`, or earlier if that was asked for before."""
+    tx.execute(
+        """UPDATE shards SET due_at = :at WHERE shard = :shard AND (due_at IS NULL OR due_at > :at)""",
+        shard=shard,
+        at=micros(at),
+    )
+
+
+def mark_followers_due(tx: Tx, strategy_ids: Collection[str], at: datetime) -> None:
+    """Ask for a worker in every shard with an account that follows one of the strategies."""
+    tx.execute(
+        """UPDATE shards SET due_at = :at WHERE (due_at IS NULL OR due_at > :at) AND shard IN (
+             SELECT DISTINCT shard FROM enrollments WHERE strategy_id IN :ids AND state = 'active')""",
+        ids=list(strategy_ids),
+        at=micros(at),
+    )
+
+
+def take(tx: Tx, shard: int) -> int:
+    """Become the shard's writer: the epoch that all our later transactions must find."""
+    row = tx.row(
+        "UPDATE shards SET epoch = epoch + 1, due_at = NULL WHERE shard = :shard RETURNING epoch",
+        shard=shard,
+    )
+    assert row is not None, "the shard exists"
+    return int(row["epoch"])
+
+
+def guard(tx: Tx, shard: int, epoch: int) -> None:
+    """Lock the shard at our epoch for this transaction; raises Fenced if another has taken it."""
+    row = tx.row("SELECT epoch FROM shards WHERE shard = :shard FOR SHARE", shard=shard)
+    if row is None or row["epoch"] != epoch:
+        raise Fenced(shard=shard, epoch=epoch)
+
+
+def swept_at(tx: Tx, shard: int) -> datetime | None:
+    row = tx.row("SELECT swept_at FROM shards WHERE shard = :shard", shard=shard)
+    return None if row is None or row["swept_at"] is None else instant(row["swept_at"])
+
+
+def set_swept(tx: Tx, shard: int, now: datetime) -> None:
+    tx.execute("UPDATE shards SET swept_at = :now WHERE shard = :shard", shard=shard, now=micros(now))
+
+
+def amounts_set_aside(tx: Tx, shard: int) -> dict[str, Decimal]:
+    """The accounts of a shard with money that is not the strategy's, and how many dollars."""
+    rows = tx.rows(
+        "SELECT account_id, set_aside FROM accounts WHERE shard = :shard AND set_aside <> '0'", shard=shard
+    )
+    return {row["account_id"]: Decimal(row["set_aside"]) for row in rows}
+
+
+def set_aside(tx: Tx, amounts: dict[str, Decimal]) -> None:
+    """Store how many dollars of each account are not the strategy's."""
+    tx.many(
+        "UPDATE accounts SET set_aside = :amount WHERE account_id = :account_id",
+        [{"account_id": account_id, "amount": amount} for account_id, amount in amounts.items()],
+    )
+
+
+def hold(tx: Tx, reasons: dict[str, str]) -> None:
+    """Let no order leave for these accounts until somebody has looked."""
+    tx.many(
+        "UPDATE accounts SET held = :why WHERE account_id = :account_id",
+        [{"account_id": account_id, "why": why} for account_id, why in reasons.items()],
+    )

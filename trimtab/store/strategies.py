@@ -1,0 +1,159 @@
+"""Strategies and their immutable versions."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from trimtab.core.strategy import Definition, Strategy, StrategyStatus
+from trimtab.database import Row, Tx, instant, micros
+from trimtab.store.plans import definition_from, definition_text
+
+_HEADS = """SELECT s.*, v.definition FROM strategies s
+            JOIN strategy_versions v ON v.strategy_id = s.id AND v.version = s.version"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyFilter:
+    """Only strategies that match every given value; without a status, inactive ones are left out."""
+
+    name: str | None = None
+    description: str | None = None
+    id: str | None = None
+    status: StrategyStatus | None = None
+
+
+def insert(tx: Tx, strategy: Strategy) -> None:
+    tx.execute(
+        """INSERT INTO strategies (id, tenant_id, name, description, status, version, updated_version,
+                                   calendar, hidden, created_at, updated_at)
+           VALUES (:id, :tenant_id, :name, :description, :status, :version, :updated_version,
+                   :calendar, :hidden, :created_at, :updated_at)""",
+        **_head_params(strategy),
+        tenant_id=strategy.tenant_id,
+        calendar=strategy.calendar,
+        hidden=int(strategy.hidden),
+        created_at=micros(strategy.created_at),
+    )
+    insert_version(tx, strategy)
+
+
+def insert_version(tx: Tx, strategy: Strategy) -> None:
+    """Store the head's definition under its version."""
+    tx.execute(
+        """INSERT INTO strategy_versions (strategy_id, version, definition, created_at)
+           VALUES (:id, :version, :definition, :at)""",
+        id=strategy.id,
+        version=strategy.version,
+        definition=definition_text(strategy.definition),
+        at=micros(strategy.updated_at),
+    )
+
+
+def update_head(tx: Tx, strategy: Strategy) -> None:
+    """Store everything of the head but its definition."""
+    tx.execute(
+        """UPDATE strategies SET name = :name, description = :description, status = :status,
+                  version = :version, updated_version = :updated_version, updated_at = :updated_at
+           WHERE id = :id""",
+        **_head_params(strategy),
+    )
+
+
+def _head_params(strategy: Strategy) -> dict[str, object]:
+    return {
+        "id": strategy.id,
+        "name": strategy.name,
+        "description": strategy.description,
+        "status": strategy.status,
+        "version": strategy.version,
+        "updated_version": strategy.updated_version,
+        "updated_at": micros(strategy.updated_at),
+    }
+
+
+def locked(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
+    """A listed strategy of the tenant, locked against other writers until the transaction ends."""
+    tx.row("SELECT id FROM strategies WHERE id = :id FOR UPDATE", id=strategy_id)
+    return one(tx, tenant_id, strategy_id)
+
+
+def one(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
+    """A listed strategy of the tenant."""
+    row = tx.row(
+        _HEADS + " WHERE s.id = :id AND s.tenant_id = :tenant_id AND s.hidden = 0",
+        id=strategy_id,
+        tenant_id=tenant_id,
+    )
+    return None if row is None else _strategy(row)
+
+
+def listing(tx: Tx, tenant_id: str, wanted: StrategyFilter) -> Sequence[Strategy]:
+    """The tenant's listed strategies, oldest first."""
+    rows = tx.rows(
+        _HEADS
+        + """ WHERE s.tenant_id = :tenant_id AND s.hidden = 0
+              AND (:name = '' OR s.name = :name)
+              AND (:description = '' OR s.description = :description)
+              AND (:id = '' OR s.id = :id)
+              AND (s.status = :status OR (:status = '' AND s.status <> 'inactive'))
+              ORDER BY s.created_at, s.seq""",
+        tenant_id=tenant_id,
+        name=wanted.name or "",
+        description=wanted.description or "",
+        id=wanted.id or "",
+        status=wanted.status or "",
+    )
+    return [_strategy(row) for row in rows]
+
+
+def heads(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
+    """Strategies by id, hidden ones too, whoever owns them."""
+    rows = tx.rows(_HEADS + " WHERE s.id IN :ids", ids=list(strategy_ids))
+    return {row["id"]: _strategy(row) for row in rows}
+
+
+def working(tx: Tx) -> Sequence[Strategy]:
+    """Every active strategy, hidden ones too: those whose assets must stay tradable."""
+    return [_strategy(row) for row in tx.rows(_HEADS + " WHERE s.status = 'active'")]
+
+
+def definitions(tx: Tx, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Definition]:
+    """Stored definitions by (strategy id, version)."""
+    rows = tx.rows(
+        "SELECT strategy_id, version, definition FROM strategy_versions WHERE strategy_id IN :ids",
+        ids=list({strategy_id for strategy_id, _ in versions}),
+    )
+    wanted = set(versions)
+    return {
+        (row["strategy_id"], row["version"]): definition_from(row["definition"])
+        for row in rows
+        if (row["strategy_id"], row["version"]) in wanted
+    }
+
+
+def set_status(
+    tx: Tx, strategy_ids: Collection[str], status: StrategyStatus, *, now: datetime
+) -> None:
+    tx.execute(
+        "UPDATE strategies SET status = :status, updated_at = :now WHERE id IN :ids",
+        ids=list(strategy_ids),
+        status=status,
+        now=micros(now),
+    )
+
+
+def _strategy(row: Row) -> Strategy:
+    return Strategy(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        name=row["name"],
+        description=row["description"],
+        status=StrategyStatus(row["status"]),
+        version=row["version"],
+        updated_version=row["updated_version"],
+        definition=definition_from(row["definition"]),
+        calendar=row["calendar"],
+        hidden=bool(row["hidden"]),
+        created_at=instant(row["created_at"]),
+        updated_at=instant(row["updated_at"]),
+    )
