@@ -1,0 +1,136 @@
+"""A shard's open runs, each taken from step to step until every run waits or is done.
+
+`core.decide` decides one by one; this acts in bulk. One pass reads the runs, decides, groups the
+steps by kind and performs each kind set-wise; then it reads again, but only the runs that moved. An
+advance is a generator of effects: whoever drives it may stop between any two, and the next advance
+goes on from what is stored.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from trimtab.brokers.broker import Broker
+from trimtab.core.decide import (
+    Abandon,
+    Ask,
+    CancelOrders,
+    Fail,
+    Finish,
+    Look,
+    Resend,
+    Step,
+    StorePlan,
+    Submit,
+    Wait,
+    decide,
+)
+from trimtab.core.errors import BrokerDown
+from trimtab.engine import steps
+from trimtab.engine.cases import Case, facts_of, open_cases
+from trimtab.engine.desk import Desk, Effects, ask, commit, read
+from trimtab.engine.steps import Turn
+from trimtab.store import shards
+
+log = logging.getLogger(__name__)
+
+# More passes than any run has steps; only a step that does not move its run could get here.
+PASSES_MAX = 200
+POLL = timedelta(seconds=5)
+RETRY_BROKER = timedelta(seconds=5)
+
+
+def advance(desk: Desk, shard: int) -> Effects[Turn]:
+    """Take the shard, and every open run in it as far as it goes now."""
+    turn = Turn(desk=desk, shard=shard, epoch=(yield from commit(lambda tx: shards.take(tx, shard))))
+    try:
+        yield from _passes(turn)
+    except BrokerDown as error:
+        log.warning("shard %d: %s", shard, error)
+        turn.wake_by(turn.now + RETRY_BROKER)
+    wake_at = turn.wake_at
+    if wake_at is not None:
+        yield from commit(lambda tx: shards.mark_due(tx, shard, wake_at))
+    return turn
+
+
+def _passes(turn: Turn) -> Effects[None]:
+    moved: set[str] | None = None
+    for _ in range(PASSES_MAX):
+        only = moved
+        cases = yield from read(lambda tx: open_cases(tx, turn.shard, only))
+        if not cases:
+            return
+        yield from _learn_prices(turn, cases)
+        decided = [(case, _decide(case, turn)) for case in cases]
+        for _, step in decided:
+            if isinstance(step, Wait):
+                turn.wake_by(step.until)
+        moved = yield from _perform(turn, decided)
+        if not moved:
+            _poll_working_orders(turn, cases)
+            return
+    raise AssertionError(f"shard {turn.shard}: a run did not come to rest in {PASSES_MAX} passes")
+
+
+def _poll_working_orders(turn: Turn, cases: Sequence[Case]) -> None:
+    if any(order.state.is_open for case in cases for order in case.orders):
+        turn.wake_by(turn.now + POLL)
+
+
+def _learn_prices(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
+    """Ask once per turn for the price and the asset behind every symbol that matters."""
+    held = {
+        symbol
+        for case in cases
+        if (account := turn.seen.accounts.get(case.run.account_id)) is not None
+        for symbol in account.holdings.positions
+    }
+    new = held.union(*(case.symbols for case in cases)) - turn.seen.symbols_asked
+    if not new:
+        return
+
+    def question(broker: Broker) -> None:
+        turn.seen.prices |= broker.prices(new)
+        turn.seen.assets |= broker.assets(new)
+
+    yield from ask(question)
+    turn.seen.symbols_asked |= new
+
+
+def _decide(case: Case, turn: Turn) -> Step:
+    try:
+        return decide(case.run, facts_of(case, turn.seen, turn.desk, turn.now), turn.now)
+    except Exception:  # one run that nobody foresaw must not stop the others of its shard
+        log.exception("run %s cannot be decided", case.run.id)
+        if case.run.stop is not None:
+            return Wait(None, "the run cannot be decided")
+        return Fail("internal error while deciding the next step")
+
+
+def _perform(turn: Turn, decided: Sequence[tuple[Case, Step]]) -> Effects[set[str]]:
+    """Perform the steps kind by kind, cancels first, then sells, then buys, then questions."""
+    by_kind: dict[type[Step], list[tuple[Case, Step]]] = {}
+    for case, step in decided:
+        by_kind.setdefault(type(step), []).append((case, step))
+    by_kind.pop(Wait, None)
+    for kind, performer in PERFORMERS.items():
+        if kind in by_kind:
+            yield from performer(turn, by_kind[kind])
+    return {case.run.id for group in by_kind.values() for case, _ in group}
+
+
+# In this order: the fewer orders are working, the safer; and what may free money comes before what
+# spends it.
+PERFORMERS: Mapping[type[Step], Callable[[Turn, Sequence[tuple[Case, Any]]], Effects[None]]] = {
+    Fail: steps.fail,
+    CancelOrders: steps.cancel_orders,
+    Resend: steps.resend,
+    Submit: steps.submit,
+    Abandon: steps.abandon,
+    Ask: steps.look_up,
+    Look: steps.look,
+    StorePlan: steps.store_plans,
+    Finish: steps.finish,
+}

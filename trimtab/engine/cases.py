@@ -1,0 +1,166 @@
+"""Open runs with all that is known about them, read for a whole shard in a few queries."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from trimtab.brokers.broker import Account, Asset
+from trimtab.core.decide import Facts
+from trimtab.core.money import ZERO
+from trimtab.core.plan import Basis, Holdings, Plan, Skip
+from trimtab.core.run import Initiator, Order, Run, RunKind
+from trimtab.core.sessions import window
+from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
+from trimtab.database import Tx
+from trimtab.engine.desk import Desk
+from trimtab.store import freezes, orders, runs, shards, strategies
+from trimtab.store.freezes import Freeze
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One open run and what the database knows about it."""
+
+    run: Run
+    plan: Plan | None
+    orders: tuple[Order, ...]
+    skips: tuple[Skip, ...]
+    strategy: Strategy
+    weights: Weights
+    account: shards.AccountRecord
+    freezes: tuple[Freeze, ...]
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The symbols whose price the next step may need, as far as the database can tell."""
+        if self.plan is not None:
+            return frozenset(self.plan.prices)
+        return frozenset(self.weights.assets)
+
+    @property
+    def set_aside(self) -> Decimal:
+        """Dollars that are not the strategy's; a full rebalance that a client asks for takes them back."""
+        if self.run.initiator is Initiator.API and self.run.kind is RunKind.FULL_REBALANCE:
+            return Decimal(0)
+        return self.account.set_aside
+
+
+@dataclass(slots=True)
+class Seen:
+    """What this turn has learned from the broker so far. An account is forgotten when its orders move."""
+
+    asked: set[str] = field(default_factory=set)
+    cancel_asked: set[str] = field(default_factory=set)
+    looked: set[str] = field(default_factory=set)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    assets: dict[str, Asset] = field(default_factory=dict)
+    symbols_asked: set[str] = field(default_factory=set)
+
+    def asset_id(self, symbol: str) -> str | None:
+        asset = self.assets.get(symbol)
+        return None if asset is None else asset.asset_id
+
+    def forget(self, account_ids: Iterable[str]) -> None:
+        for account_id in account_ids:
+            self.accounts.pop(account_id, None)
+            self.looked.discard(account_id)
+
+
+def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
+    """The shard's open runs, or those among `only`, in the order in which they came."""
+    found = [run for run in runs.open_runs(tx, shard) if only is None or run.id in only]
+    ids = [run.id for run in found]
+    plans = orders.plans(tx, shard, ids)
+    placed = orders.orders(tx, shard, ids)
+    given_up = orders.skips(tx, shard, ids)
+    records = shards.accounts(tx, {run.account_id for run in found})
+    heads = with_nested(tx, {run.strategy_id for run in found})
+    weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}
+    frozen = freezes.all_freezes(tx)
+    return [
+        Case(
+            run=run,
+            plan=plans.get(run.id),
+            orders=tuple(placed.get(run.id, ())),
+            skips=tuple(given_up.get(run.id, ())),
+            strategy=heads[run.strategy_id],
+            weights=weights[run.strategy_id],
+            account=records[run.account_id],
+            freezes=tuple(f for f in frozen if f.covers(run.tenant_id, run.account_id)),
+        )
+        for run in found
+    ]
+
+
+def with_nested(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
+    """Strategies by id, and all that are nested in them, however deep."""
+    known: dict[str, Strategy] = {}
+    wanted = set(strategy_ids)
+    while wanted:
+        found = strategies.heads(tx, wanted)
+        known |= found
+        wanted = {n for s in found.values() for n in nested_ids(s.definition.targets)} - known.keys()
+    return known
+
+
+def weights_of(strategy: Strategy, heads: Mapping[str, Strategy]) -> Weights:
+    def targets_of(strategy_id: str) -> Sequence[Target]:
+        return heads[strategy_id].definition.targets
+
+    return flatten(strategy.definition.targets, targets_of)
+
+
+def freeze_reason(covering: Iterable[Freeze]) -> str | None:
+    """Why the whole account is frozen; a freeze of one symbol does not freeze the account."""
+    return next((f"frozen: {f.reason}" for f in covering if f.symbol is None), None)
+
+
+def facts_of(case: Case, seen: Seen, desk: Desk, now: datetime) -> Facts:
+    """What `decide` may know about the case now."""
+    held = f"held: {case.account.held}" if case.account.held else None
+    account = seen.accounts.get(case.run.account_id)
+    return Facts(
+        plan=case.plan,
+        orders=case.orders,
+        skips=case.skips,
+        window=window(desk.calendars[case.strategy.calendar], now),
+        strategy_active=case.strategy.status is StrategyStatus.ACTIVE,
+        account_active=account is not None and account.is_active,
+        basis=_basis(case, seen, desk),
+        prices=seen.prices,
+        frozen=freeze_reason(case.freezes) or held,
+        frozen_symbols=frozenset(f.symbol for f in case.freezes if f.symbol is not None),
+        asked=frozenset(o.client_order_id for o in case.orders if o.client_order_id in seen.asked),
+        cancel_asked=frozenset(
+            o.client_order_id for o in case.orders if o.client_order_id in seen.cancel_asked
+        ),
+        drops_duplicates=desk.broker.traits.drops_duplicates,
+        quarantine=desk.broker.traits.quarantine,
+        min_notional=desk.limits.min_notional,
+    )
+
+
+def _basis(case: Case, seen: Seen, desk: Desk) -> Basis | None:
+    """What a plan would be made from; None before the account has been looked at."""
+    if case.run.account_id not in seen.looked:
+        return None
+    account = seen.accounts.get(case.run.account_id)
+    # An account that the broker does not know holds nothing and is not active.
+    holdings = Holdings(cash=ZERO, positions={}) if account is None else account.holdings
+    wanted = {*case.weights.assets, *holdings.positions}
+    return Basis(
+        kind=case.run.kind,
+        amount=case.run.amount,
+        weights=case.weights,
+        holdings=holdings,
+        prices={s: seen.prices[s] for s in wanted if s in seen.prices},
+        set_aside=case.set_aside,
+        untradable=frozenset(s for s in wanted if not is_tradable(seen.assets.get(s))),
+        limits=desk.limits,
+    )
+
+
+def is_tradable(asset: Asset | None) -> bool:
+    return asset is not None and asset.active and asset.tradable

@@ -1,0 +1,280 @@
+"""Each kind of step performed for many runs at once, in the order of the protocol.
+
+Plans are stored before anything is sent; intents are committed, for no more orders than the broker
+takes in one batch, before they are sent; answers are recorded in one commit. Every commit first makes
+sure that the shard is still ours.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar, assert_never
+
+from trimtab.brokers.broker import Accepted, OrderReport, Outcome, Refused, Unknown
+from trimtab.core.decide import Abandon, Ask, CancelOrders, Fail, Finish, Look, Resend, Step, StorePlan, Submit
+from trimtab.core.money import ZERO
+from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
+from trimtab.database import Tx
+from trimtab.engine import desk as effects
+from trimtab.engine.cases import Case, Seen, freeze_reason
+from trimtab.engine.desk import Desk, Effects
+from trimtab.store import enrollments, freezes, orders, runs, shards
+from trimtab.store.orders import Settled
+from trimtab.store.runs import Change
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Step)
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One worker's turn at a shard: its epoch, what it has seen, what it has done."""
+
+    desk: Desk
+    shard: int
+    epoch: int
+    seen: Seen = field(default_factory=Seen)
+    finished: int = 0
+    orders: int = 0
+    wake_at: datetime | None = None
+    now: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now = self.desk.clock()
+
+    def wake_by(self, at: datetime | None) -> None:
+        if at is not None and (self.wake_at is None or at < self.wake_at):
+            self.wake_at = at
+
+    def commit(self, work: Callable[[Tx], T]) -> Effects[T]:
+        """A durable transaction that happens only while the shard is ours."""
+
+        def guarded(tx: Tx) -> T:
+            shards.guard(tx, self.shard, self.epoch)
+            return work(tx)
+
+        return effects.commit(guarded)
+
+
+def fail(turn: Turn, cases: Sequence[tuple[Case, Fail]]) -> Effects[None]:
+    changes = [
+        Change(run=case.run, state=case.run.state, stop=RunState.FAILED, reason=step.reason)
+        for case, step in cases
+    ]
+    yield from turn.commit(lambda tx: runs.change(tx, changes, turn.now))
+
+
+def look(turn: Turn, cases: Sequence[tuple[Case, Look]]) -> Effects[None]:
+    """See the accounts as they are now, and what their symbols are worth."""
+    ids = {case.run.account_id for case, _ in cases}
+    turn.seen.accounts |= yield from effects.ask(lambda broker: broker.accounts(ids))
+    turn.seen.looked |= ids
+
+
+def store_plans(turn: Turn, cases: Sequence[tuple[Case, StorePlan]]) -> Effects[None]:
+    changes = [
+        Change(
+            run=case.run,
+            state=RunState.PLANNED,
+            strategy_version=case.strategy.version,
+            deadline_at=step.deadline_at,
+        )
+        for case, step in cases
+    ]
+
+    def store(tx: Tx) -> None:
+        applied = runs.change(tx, changes, turn.now)
+        ours = [(case, step) for case, step in cases if case.run.id in applied]
+        orders.insert_plans(tx, turn.shard, {case.run.id: step.plan for case, step in ours}, turn.now)
+        reclaimed = [case.run.account_id for case, _ in ours if _takes_back(case)]
+        shards.set_aside(tx, dict.fromkeys(reclaimed, ZERO))
+
+    yield from turn.commit(store)
+
+
+def _takes_back(case: Case) -> bool:
+    """Whether this run invests again what was set aside for a withdrawal."""
+    return case.account.set_aside > case.set_aside
+
+
+def submit(turn: Turn, cases: Sequence[tuple[Case, Submit]]) -> Effects[None]:
+    """Commit intents and send them, batch by batch; sells leave before buys."""
+    sells_first = sorted(cases, key=lambda pair: pair[1].state is RunState.BUYING)
+    for batch in _batches(sells_first, turn.desk.broker.traits.batch):
+        yield from _send(turn, (yield from turn.commit(_intents_of(turn, batch))))
+
+
+def _batches(
+    cases: Sequence[tuple[Case, Submit]], orders_max: int
+) -> Iterator[list[tuple[Case, Submit]]]:
+    """Whole runs, as many as fit; a run larger than a batch is a batch of its own."""
+    batch: list[tuple[Case, Submit]] = []
+    size = 0
+    for case, step in cases:
+        if batch and size + len(step.orders) > orders_max:
+            yield batch
+            batch, size = [], 0
+        batch.append((case, step))
+        size += len(step.orders)
+    if batch:
+        yield batch
+
+
+def _intents_of(turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> Callable[[Tx], list[Order]]:
+    return lambda tx: _commit_intents(tx, turn, batch)
+
+
+def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> list[Order]:
+    """Store the intents of runs that are as we saw them and not frozen; returns what may be sent."""
+    frozen = freezes.all_freezes(tx)
+    free = [
+        (case, step)
+        for case, step in batch
+        if not freeze_reason(f for f in frozen if f.covers(case.run.tenant_id, case.run.account_id))
+    ]
+    changes = [Change(run=case.run, state=step.state, more_orders=len(step.orders)) for case, step in free]
+    applied = runs.change(tx, changes, turn.now)
+    ours = [(case, step) for case, step in free if case.run.id in applied]
+    intents = [
+        replace(order, asset_id=turn.seen.asset_id(order.symbol)) for _, step in ours for order in step.orders
+    ]
+    orders.insert_intents(tx, turn.shard, epoch=turn.epoch, intents=intents)
+    orders.insert_skips(tx, turn.shard, {case.run.id: step.skips for case, step in ours})
+    return intents
+
+
+def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
+    """Send the same ids and bodies again; the intent to do so is durable first."""
+    again = [order for _, step in cases for order in step.orders]
+
+    def intend(tx: Tx) -> list[Order]:
+        covering = freezes.all_freezes(tx)
+        blocked = {
+            case.run.id
+            for case, _ in cases
+            if freeze_reason(f for f in covering if f.covers(case.run.tenant_id, case.run.account_id))
+        }
+        allowed = [order for order in again if order.run_id not in blocked]
+        ids = [order.client_order_id for order in allowed]
+        orders.set_sent(tx, ids, epoch=turn.epoch, now=turn.now)
+        return allowed
+
+    yield from _send(turn, (yield from turn.commit(intend)))
+
+
+def _send(turn: Turn, sent: Sequence[Order]) -> Effects[None]:
+    if not sent:
+        return
+    outcomes = yield from effects.send(sent)
+    settled = [
+        one
+        for order, outcome in zip(sent, outcomes, strict=True)
+        if (one := _settled(order, outcome)) is not None
+    ]
+    yield from _record(turn, settled)
+    turn.orders += len(sent)
+    turn.seen.forget(order.account_id for order in sent)
+    # An order that was accepted and is still open has just been seen.
+    turn.seen.asked |= {one.client_order_id for one in settled}
+
+
+def _settled(order: Order, outcome: Outcome) -> Settled | None:
+    """What an outcome proves; nothing, if it is unknown."""
+    match outcome:
+        case Accepted(report):
+            return _from_report(report)
+        case Refused(reason):
+            return _without_report(order, OrderState.REFUSED, reason)
+        case Unknown():
+            return None
+        case _:
+            assert_never(outcome)
+
+
+def _from_report(report: OrderReport) -> Settled:
+    return Settled(
+        client_order_id=report.client_order_id,
+        state=report.state,
+        broker_order_id=report.broker_order_id,
+        reason=report.reason,
+        executions=report.executions,
+    )
+
+
+def _without_report(order: Order, state: OrderState, reason: str) -> Settled:
+    return Settled(
+        client_order_id=order.client_order_id,
+        state=state,
+        broker_order_id=None,
+        reason=reason,
+        executions=(),
+    )
+
+
+def _record(turn: Turn, settled: Sequence[Settled]) -> Effects[None]:
+    if settled:
+        name = turn.desk.broker.traits.name
+        yield from turn.commit(lambda tx: orders.settle(tx, turn.shard, name, settled, turn.now))
+
+
+def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
+    """Ask what became of orders; record what changed."""
+    known = {order.client_order_id: order for case, _ in cases for order in case.orders}
+    ids = [client_order_id for _, step in cases for client_order_id in step.client_order_ids]
+    reports = yield from effects.ask(lambda broker: broker.lookup(ids))
+    news = [report for report in reports.values() if _is_news(known[report.client_order_id], report)]
+    yield from _record(turn, [_from_report(report) for report in news])
+    turn.seen.asked |= set(ids)
+    turn.seen.forget(report.account_id for report in news)
+
+
+def _is_news(order: Order, report: OrderReport) -> bool:
+    """Whether the broker says more than is recorded."""
+    executed = {e.execution_id: e.quantity for e in report.executions}
+    return report.state is not order.state or sum(executed.values(), ZERO) != order.filled_quantity
+
+
+def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Effects[None]:
+    ids = {client_order_id for _, step in cases for client_order_id in step.client_order_ids}
+    yield from effects.ask(lambda broker: broker.cancel(ids))
+    turn.seen.cancel_asked |= ids
+    turn.seen.asked -= ids
+
+
+def abandon(turn: Turn, cases: Sequence[tuple[Case, Abandon]]) -> Effects[None]:
+    reason = "the broker does not know this order"
+    settled = [
+        _without_report(order, OrderState.ABANDONED, reason) for _, step in cases for order in step.orders
+    ]
+    yield from _record(turn, settled)
+
+
+def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
+    """End runs, with all that follows: cooldown, money set aside, a hold; one commit."""
+    changes = [
+        Change(run=case.run, state=step.state, adjusted=step.adjusted, reason=step.reason)
+        for case, step in cases
+    ]
+
+    def end(tx: Tx) -> int:
+        applied = runs.change(tx, changes, turn.now)
+        ours = [(case, step) for case, step in cases if case.run.id in applied]
+        rebalanced = [case.run.enrollment_id for case, step in ours if step.rebalanced]
+        followed = [enrollment_id for enrollment_id in rebalanced if enrollment_id is not None]
+        enrollments.set_rebalanced(tx, turn.shard, followed, turn.now)
+        shards.set_aside(tx, _raised([case for case, _ in ours]))
+        shards.hold(tx, {case.run.account_id: step.hold for case, step in ours if step.hold})
+        return len(applied)
+
+    turn.finished += yield from turn.commit(end)
+
+
+def _raised(cases: Sequence[Case]) -> dict[str, Decimal]:
+    """Per account, what is set aside once the cash that these runs raised is added."""
+    raised = {}
+    for case in cases:
+        if case.run.kind is RunKind.PARTIAL_LIQUIDATION and case.run.amount is not None:
+            sold = sum((o.filled_value for o in case.orders if o.side is Side.SELL), ZERO)
+            raised[case.run.account_id] = case.account.set_aside + min(sold, case.run.amount)
+    return raised

@@ -1,0 +1,241 @@
+"""Actions on strategies: create, change, end, and the review when an asset can no longer be traded.
+
+A change to a strategy touches no account: it writes the strategy and marks the shards of its
+followers due.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from trimtab.brokers.broker import Asset
+from trimtab.core.errors import (
+    IneligibleAsset,
+    InvalidStrategy,
+    NotFound,
+    NothingToDelete,
+    Problem,
+    StrategyInUse,
+    StrategyNotActive,
+)
+from trimtab.core.strategy import (
+    Condition,
+    Definition,
+    Strategy,
+    StrategyStatus,
+    Target,
+    asset_symbols,
+    nested_ids,
+    validate,
+)
+from trimtab.database import Tx
+from trimtab.engine.cases import with_nested
+from trimtab.engine.desk import Desk
+from trimtab.store import enrollments, shards, strategies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyDraft:
+    name: str
+    description: str
+    definition: Definition
+
+
+def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strategy:
+    """Store version 1. Raises InvalidStrategy, IneligibleAsset, NotFound and StrategyNotActive."""
+    now = desk.clock()
+    _refuse_problems(draft.definition)
+    refuse_ineligible_assets(desk, draft.definition.targets)
+    strategy = Strategy(
+        id=desk.new_id(),
+        tenant_id=tenant_id,
+        name=draft.name,
+        description=draft.description,
+        status=StrategyStatus.ACTIVE,
+        version=1,
+        updated_version=1,
+        definition=draft.definition,
+        calendar=desk.calendar,
+        hidden=False,
+        created_at=now,
+        updated_at=now,
+    )
+
+    def store(tx: Tx) -> None:
+        refuse_nesting(tx, strategy)
+        strategies.insert(tx, strategy)
+
+    desk.db.write(store)
+    return strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyChange:
+    """What to change; None keeps what is there. `reactivate` asks for the status active."""
+
+    name: str | None = None
+    description: str | None = None
+    targets: tuple[Target, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
+    cooldown_days: int | None = None
+    reactivate: bool = False
+
+
+def change_strategy(desk: Desk, tenant_id: str, strategy_id: str, change: StrategyChange) -> Strategy:
+    """Change the head; new targets, conditions or cooldown make a new version.
+
+    A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
+    StrategyNotActive (it has ended), InvalidStrategy and IneligibleAsset.
+    """
+    now = desk.clock()
+    before = desk.db.read(lambda tx: _require(tx, tenant_id, strategy_id))
+    definition = _changed(before.definition, change)
+    _refuse_problems(definition)
+    eligible = _are_eligible(desk, definition.targets, required=change.targets is not None or change.reactivate)
+
+    def store(tx: Tx) -> Strategy:
+        head = strategies.locked(tx, tenant_id, strategy_id)
+        if head is None or head.status is StrategyStatus.INACTIVE:
+            raise StrategyNotActive(strategy_id)
+        after = _next_head(head, change, now)
+        if eligible:
+            after = replace(after, status=StrategyStatus.ACTIVE)
+        refuse_nesting(tx, after)
+        if after.version != head.version:
+            strategies.insert_version(tx, after)
+        strategies.update_head(tx, after)
+        shards.mark_followers_due(tx, [strategy_id], now)
+        return after
+
+    return desk.db.write(store)
+
+
+def _changed(definition: Definition, change: StrategyChange) -> Definition:
+    return Definition(
+        targets=definition.targets if change.targets is None else change.targets,
+        conditions=definition.conditions if change.conditions is None else change.conditions,
+        cooldown_days=definition.cooldown_days if change.cooldown_days is None else change.cooldown_days,
+    )
+
+
+def _next_head(head: Strategy, change: StrategyChange, now: datetime) -> Strategy:
+    definition = _changed(head.definition, change)
+    version = head.version if definition == head.definition else head.version + 1
+    retargets = (definition.targets, definition.conditions) != (
+        head.definition.targets,
+        head.definition.conditions,
+    )
+    return replace(
+        head,
+        name=head.name if change.name is None else change.name,
+        description=head.description if change.description is None else change.description,
+        version=version,
+        updated_version=version if retargets else head.updated_version,
+        definition=definition,
+        updated_at=now,
+    )
+
+
+def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
+    """Make a strategy inactive, for good.
+
+    Raises NotFound, NothingToDelete if it is already, and StrategyInUse while an account follows it
+    or an active strategy lists it.
+    """
+    now = desk.clock()
+
+    def store(tx: Tx) -> None:
+        head = strategies.locked(tx, tenant_id, strategy_id)
+        if head is None:
+            raise NotFound("portfolio", strategy_id)
+        if head.status is StrategyStatus.INACTIVE:
+            raise NothingToDelete(strategy_id)
+        if enrollments.following(tx, strategy_id):
+            raise StrategyInUse("portfolio has active subscriptions")
+        listing = strategies.listing(tx, tenant_id, strategies.StrategyFilter())
+        if any(strategy_id in nested_ids(other.definition.targets) for other in listing):
+            raise StrategyInUse("portfolio is listed in the weights of an active portfolio")
+        strategies.set_status(tx, [strategy_id], StrategyStatus.INACTIVE, now=now)
+
+    desk.db.write(store)
+
+
+def review_assets(desk: Desk) -> None:
+    """Set aside every active strategy with an asset that is not eligible any more.
+
+    Its QUEUED runs are cancelled by the engine, which finds it not active.
+    """
+    now = desk.clock()
+    working = desk.db.read(strategies.working)
+    symbols = {symbol for strategy in working for symbol in asset_symbols(strategy.definition.targets)}
+    known = desk.broker.assets(symbols)
+    ineligible = {symbol for symbol in symbols if _why_ineligible(known.get(symbol)) is not None}
+    hit = [s.id for s in working if ineligible & set(asset_symbols(s.definition.targets))]
+    if hit:
+
+        def store(tx: Tx) -> None:
+            strategies.set_status(tx, hit, StrategyStatus.NEEDS_ADJUSTMENT, now=now)
+            shards.mark_followers_due(tx, hit, now)
+
+        desk.db.write(store)
+
+
+def require_active(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
+    """The tenant's strategy, locked, if it may be followed or listed now."""
+    strategy = strategies.locked(tx, tenant_id, strategy_id)
+    if strategy is None:
+        raise NotFound("portfolio", strategy_id)
+    if strategy.status is not StrategyStatus.ACTIVE:
+        raise StrategyNotActive(strategy_id)
+    return strategy
+
+
+def refuse_ineligible_assets(desk: Desk, targets: Sequence[Target]) -> None:
+    """Raise IneligibleAsset for the first asset that is not an active, tradable, fractionable one."""
+    symbols = asset_symbols(targets)
+    known = desk.broker.assets(symbols) if symbols else {}
+    for symbol in symbols:
+        why = _why_ineligible(known.get(symbol))
+        if why is not None:
+            raise IneligibleAsset(symbol, why)
+
+
+def _are_eligible(desk: Desk, targets: Sequence[Target], *, required: bool) -> bool:
+    """Whether all assets are eligible; if they must be, IneligibleAsset says which is not."""
+    try:
+        refuse_ineligible_assets(desk, targets)
+    except IneligibleAsset:
+        if required:
+            raise
+        return False
+    return True
+
+
+def refuse_nesting(tx: Tx, strategy: Strategy) -> None:
+    """Raise unless every nested strategy is the tenant's, active, and does not lead back here."""
+    ids = nested_ids(strategy.definition.targets)
+    for nested_id in ids:
+        require_active(tx, strategy.tenant_id, nested_id)
+    if strategy.id in with_nested(tx, ids):
+        problem = Problem("weights", "weights: a portfolio cannot contain itself")
+        raise InvalidStrategy([problem])
+
+
+def _require(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
+    strategy = strategies.one(tx, tenant_id, strategy_id)
+    if strategy is None:
+        raise NotFound("portfolio", strategy_id)
+    return strategy
+
+
+def _refuse_problems(definition: Definition) -> None:
+    problems = validate(definition)
+    if problems:
+        raise InvalidStrategy(problems)
+
+
+def _why_ineligible(asset: Asset | None) -> str | None:
+    if asset is None:
+        return "not found"
+    flags = {"not active": asset.active, "not tradable": asset.tradable, "not fractionable": asset.fractionable}
+    return next((why for why, holds in flags.items() if not holds), None)

@@ -1,0 +1,233 @@
+"""One evaluation of every enrollment in a shard, and the runs that are due.
+
+A sweep is not special: it finds what is due and inserts QUEUED runs like any other caller, with
+`system` as the initiator and a slot, so that nothing is ever due twice. Most accounts are dismissed by
+the screen; only those that could be due are evaluated exactly.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from trimtab.core.enrollment import (
+    Due,
+    Enrollment,
+    NotEvaluated,
+    Standing,
+    evaluate,
+    keeps_update_pending,
+    queued_run,
+)
+from trimtab.core.plan import Holdings
+from trimtab.core.sessions import Sessions, calendar_due
+from trimtab.core.strategy import Strategy, StrategyStatus, Weights
+from trimtab.database import Tx
+from trimtab.engine.cases import weights_of, with_nested
+from trimtab.engine.desk import Desk, Effects, ask, commit, read
+from trimtab.engine.mirror import follow_broker
+from trimtab.engine.screen import Valued, may_be_due, value
+from trimtab.engine.steps import Turn
+from trimtab.store import enrollments, runs, shards
+from trimtab.store.enrollments import Roster
+from trimtab.store.holdings import Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """Enrollments that were evaluated, by id, and how many runs that made."""
+
+    evaluated: frozenset[str]
+    created: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The enrollments of one strategy: rows of the roster, each with its row in the block."""
+
+    strategy: Strategy
+    weights: Weights
+    sessions: Sessions
+    session_on: date
+    members: list[tuple[int, int]]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Findings:
+    """What a sweep has found: who was evaluated, what to remember of it, and what is due."""
+
+    evaluated: set[str] = field(default_factory=set)
+    marks: dict[tuple[date, int | None], list[str]] = field(default_factory=dict)
+    due: list[tuple[Enrollment, Strategy, tuple[Due, ...]]] = field(default_factory=list)
+
+    def mark(self, enrollment_id: str, on: date, version: int | None) -> None:
+        self.evaluated.add(enrollment_id)
+        self.marks.setdefault((on, version), []).append(enrollment_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """What evaluations look at: the mirror at current prices, and money that is not the strategies'."""
+
+    valued: Valued
+    prices: Mapping[str, Decimal]
+    set_aside: Mapping[str, Decimal]
+
+    def holdings(self, row: int) -> Holdings:
+        """The exact holdings of one account, without what was set aside."""
+        held = self.valued.block.holdings(row)
+        aside = self.set_aside.get(self.valued.block.account_ids[row])
+        return held if aside is None else Holdings(cash=held.cash - aside, positions=held.positions)
+
+
+def sweep(desk: Desk, shard: int) -> Effects[Swept]:
+    """Evaluate what the market lets us evaluate now."""
+    turn = Turn(desk=desk, shard=shard, epoch=(yield from commit(lambda tx: shards.take(tx, shard))))
+    mirror = yield from follow_broker(turn)
+    roster, heads, set_aside = yield from read(lambda tx: _read_roster(tx, shard))
+    groups = list(_groups(turn, roster, heads, mirror.block))
+    symbols = set(mirror.block.symbols).union(*(group.weights.assets for group in groups))
+    prices = yield from ask(lambda broker: broker.prices(symbols))
+    world = _World(valued=value(mirror.block, prices), prices=prices, set_aside=set_aside)
+    close = [(group, _close(group, roster, world, desk)) for group in groups]
+    ids = [roster.ids[member] for _, members in close for member, _ in members]
+    enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
+    findings = _Findings()
+    for group, members in close:
+        _dismiss(group, {member for member, _ in members}, roster, findings)
+        for member, row in members:
+            standing = _standing(group, enrolled[roster.ids[member]], world, row)
+            _evaluate(standing, desk, findings)
+    created = yield from turn.commit(lambda tx: _store(tx, turn, findings))
+    return Swept(evaluated=frozenset(findings.evaluated), created=created)
+
+
+def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy], dict[str, Decimal]]:
+    roster = enrollments.roster(tx, shard)
+    heads = with_nested(tx, set(roster.strategy_ids))
+    return roster, heads, shards.amounts_set_aside(tx, shard)
+
+
+def _groups(
+    turn: Turn, roster: Roster, heads: Mapping[str, Strategy], block: Block
+) -> Iterator[_Group]:
+    """Enrollments by strategy: those whose strategy is active, in its evaluation window, and whose
+    account the broker shows as active."""
+    row_of = {
+        account_id: row
+        for row, (account_id, active) in enumerate(zip(block.account_ids, block.active, strict=True))
+        if active
+    }
+    members: dict[str, list[tuple[int, int]]] = {}
+    for member, (strategy_id, account_id) in enumerate(
+        zip(roster.strategy_ids, roster.account_ids, strict=True)
+    ):
+        row = row_of.get(account_id)
+        if row is not None:
+            members.setdefault(strategy_id, []).append((member, row))
+    for strategy_id, found in members.items():
+        strategy = heads[strategy_id]
+        sessions = turn.desk.calendars[strategy.calendar]
+        session = sessions.current(turn.now)
+        active = strategy.status is StrategyStatus.ACTIVE
+        if active and session is not None and sessions.may_evaluate(turn.now):
+            yield _Group(
+                strategy=strategy,
+                weights=weights_of(strategy, heads),
+                sessions=sessions,
+                session_on=session.on,
+                members=found,
+            )
+
+
+def _close(group: _Group, roster: Roster, world: _World, desk: Desk) -> list[tuple[int, int]]:
+    """The members that could be due: for these the exact rules decide."""
+    definition = group.strategy.definition
+    flagged = may_be_due(world.valued, group.weights, definition.bands, desk.evaluation)
+    due_since: dict[str, bool] = {}
+    close = []
+    for member, row in group.members:
+        evaluated_on = roster.evaluated_on[member]
+        if evaluated_on not in due_since:
+            due_since[evaluated_on] = _calendar_may_be_due(group, date.fromisoformat(evaluated_on), desk)
+        if (
+            flagged[row]
+            or due_since[evaluated_on]
+            or not roster.rebalanced[member]
+            or roster.evaluated_version[member] < group.strategy.updated_version
+            or world.valued.block.account_ids[row] in world.set_aside
+        ):
+            close.append((member, row))
+    return close
+
+
+def _calendar_may_be_due(group: _Group, after: date, desk: Desk) -> bool:
+    rule = group.strategy.definition.calendar_rule
+    if rule is None:
+        return False
+    due = calendar_due(
+        group.sessions,
+        rule,
+        after=after,
+        until=group.session_on,
+        eligible_from=None,
+        quarter_months=desk.evaluation.quarter_months,
+    )
+    return due is not None
+
+
+def _dismiss(group: _Group, close: set[int], roster: Roster, findings: _Findings) -> None:
+    """Members that are certain not to be due have been evaluated all the same."""
+    on = group.session_on.isoformat()
+    version = group.strategy.version
+    for member, _ in group.members:
+        if member in close:
+            continue
+        if roster.evaluated_on[member] == on and roster.evaluated_version[member] == version:
+            findings.evaluated.add(roster.ids[member])
+        else:
+            findings.mark(roster.ids[member], group.session_on, version)
+
+
+def _standing(group: _Group, enrollment: Enrollment, world: _World, row: int) -> Standing:
+    return Standing(
+        enrollment=enrollment,
+        strategy=group.strategy,
+        weights=group.weights,
+        holdings=world.holdings(row),
+        prices=world.prices,
+        sessions=group.sessions,
+        session_on=group.session_on,
+    )
+
+
+def _evaluate(standing: Standing, desk: Desk, findings: _Findings) -> None:
+    """Decide exactly; what cannot be evaluated stays as it was, and so does what is due for it."""
+    verdict = evaluate(standing, desk.evaluation)
+    if isinstance(verdict, NotEvaluated):
+        return
+    waits = keeps_update_pending(standing, desk.evaluation)
+    version = None if waits else standing.strategy.version
+    findings.mark(standing.enrollment.id, standing.session_on, version)
+    if verdict.due:
+        findings.due.append((standing.enrollment, standing.strategy, verdict.due))
+
+
+def _store(tx: Tx, turn: Turn, findings: _Findings) -> int:
+    """Insert the first run of each enrollment whose slot is free; remember what was evaluated."""
+    for (on, version), ids in findings.marks.items():
+        enrollments.set_evaluated(tx, turn.shard, ids, on=on, version=version)
+    shards.set_swept(tx, turn.shard, turn.now)
+    accounts = [enrollment.account_id for enrollment, _, _ in findings.due]
+    slots = {due.slot for _, _, dues in findings.due for due in dues}
+    taken = runs.slots_taken(tx, turn.shard, accounts, slots) if accounts else set()
+    queued = []
+    for enrollment, strategy, dues in findings.due:
+        free = next((due for due in dues if (enrollment.account_id, due.slot) not in taken), None)
+        if free is not None:
+            version = strategy.version
+            run_id = turn.desk.new_id()
+            queued.append(
+                queued_run(enrollment, free, run_id=run_id, strategy_version=version, now=turn.now)
+            )
+    return len(runs.insert(tx, queued))

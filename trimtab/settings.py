@@ -1,0 +1,191 @@
+"""All settings: their names, what they mean, their defaults, and the checks they must pass.
+
+Settings come from the environment and, below it, from a `.env` file in the working folder. A name that
+starts with TRIMTAB_ and is not known is an error: a misspelt limit must not be a silent default.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+from dotenv import dotenv_values
+
+from trimtab.core.errors import CannotStart
+from trimtab.core.money import parse_decimal
+
+T = TypeVar("T")
+PREFIX = "TRIMTAB_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    name: str
+    default: str
+    meaning: str
+    secret: bool = False
+
+
+SETTINGS = (
+    Setting(
+        name="TRIMTAB_DATABASE_URL",
+        default="sqlite:///trimtab.db",
+        meaning="sqlite:///FILE, or postgresql://… for several processes",
+    ),
+    Setting(name="TRIMTAB_BROKER", default="paper", meaning="paper: the market in a file of its own"),
+    Setting(
+        name="TRIMTAB_MARKET",
+        default="XNYS",
+        meaning="session calendar of strategies created through /v1: any of exchange_calendars, 24/7 too",
+    ),
+    Setting(
+        name="TRIMTAB_SANDBOX",
+        default="0",
+        meaning="1 mounts /sandbox and lets the clock be set; only with the paper broker, on loopback",
+    ),
+    Setting(
+        name="TRIMTAB_UPDATE_WAITS_FOR_COOLDOWN",
+        default="0",
+        meaning="1: an updated portfolio is evaluated only once the cooldown has ended",
+    ),
+    Setting(
+        name="TRIMTAB_QUARTERS",
+        default="1,3,6,12",
+        meaning="months of a quarterly rule; 1,4,7,10 for calendar quarters",
+    ),
+    Setting(
+        name="TRIMTAB_LISTEN",
+        default="127.0.0.1:8000",
+        meaning="address and port; anything but loopback needs a key that was created before",
+    ),
+    Setting(
+        name="TRIMTAB_INVEST_CASH_MIN",
+        default="10",
+        meaning="dollars of free cash above which cash is invested; 0 never invests by itself",
+    ),
+    Setting(name="TRIMTAB_MIN_NOTIONAL", default="1", meaning="smallest order in dollars"),
+    Setting(
+        name="TRIMTAB_CASH_BUFFER_PERCENT",
+        default="0",
+        meaning="percent of equity kept in cash beyond the cash target",
+    ),
+    Setting(
+        name="TRIMTAB_QUARANTINE_S",
+        default="5",
+        meaning="seconds until an order that the broker does not show may be sent again",
+    ),
+    Setting(
+        name="TRIMTAB_RATE_LIMIT",
+        default="60000",
+        meaning="requests a minute that one key may make to one process",
+    ),
+    Setting(
+        name="TRIMTAB_TEST_POSTGRES", default="", meaning="PostgreSQL URL for the test suite; not used here"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Checked settings; amounts are dollars, percents of equity, seconds and requests a minute."""
+
+    database_url: str
+    market: str
+    sandbox: bool
+    update_waits_for_cooldown: bool
+    quarter_months: frozenset[int]
+    host: str
+    port: int
+    invest_cash_min: Decimal
+    min_notional: Decimal
+    cash_buffer_percent: Decimal
+    quarantine_s: int
+    rate_limit: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+
+def load_settings(environment: Mapping[str, str], env_file: Path = Path(".env")) -> Settings:
+    """Raises CannotStart with one line that names the setting and the mend."""
+    given = {
+        **{k: v or "" for k, v in dotenv_values(env_file).items() if k.startswith(PREFIX)},
+        **{k: v for k, v in environment.items() if k.startswith(PREFIX)},
+    }
+    known = {setting.name: setting.default for setting in SETTINGS}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise CannotStart(f"unknown setting {unknown[0]}: see `trimtab doctor --settings`")
+    settings = _checked(known | given)
+    if settings.sandbox and not settings.is_loopback:
+        raise CannotStart(f"TRIMTAB_SANDBOX=1 needs a loopback address, TRIMTAB_LISTEN is {settings.host}")
+    return settings
+
+
+def _checked(values: Mapping[str, str]) -> Settings:
+    def read(name: str, parse: Callable[[str], T | None], expected: str) -> T:
+        parsed = parse(values[name])
+        if parsed is None:
+            raise CannotStart(f"{name} is {values[name]!r}: give {expected}")
+        return parsed
+
+    read("TRIMTAB_BROKER", lambda text: text if text == "paper" else None, "paper")
+    host, port = read("TRIMTAB_LISTEN", _address, "an address and a port, as in 127.0.0.1:8000")
+    return Settings(
+        database_url=read("TRIMTAB_DATABASE_URL", _database_url, "sqlite:///FILE or postgresql://…"),
+        market=read("TRIMTAB_MARKET", lambda text: text or None, "the name of a calendar, as in XNYS"),
+        sandbox=read("TRIMTAB_SANDBOX", _flag, "0 or 1"),
+        update_waits_for_cooldown=read("TRIMTAB_UPDATE_WAITS_FOR_COOLDOWN", _flag, "0 or 1"),
+        quarter_months=read("TRIMTAB_QUARTERS", _months, "months such as 1,4,7,10"),
+        host=host,
+        port=port,
+        invest_cash_min=read("TRIMTAB_INVEST_CASH_MIN", _amount, "dollars, 0 or more"),
+        min_notional=read("TRIMTAB_MIN_NOTIONAL", _amount, "dollars, 0 or more"),
+        cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, "a percentage below 100"),
+        quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, "whole seconds, at least 1"),
+        rate_limit=read("TRIMTAB_RATE_LIMIT", _count, "requests a minute, at least 1"),
+    )
+
+
+def _flag(text: str) -> bool | None:
+    return {"0": False, "1": True}.get(text)
+
+
+def _database_url(text: str) -> str | None:
+    return text if text.startswith(("sqlite:///", "postgresql://", "postgres://")) else None
+
+
+def _months(text: str) -> frozenset[int] | None:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and 1 <= int(part) <= 12 for part in parts):  # noqa: PLR2004
+        return None
+    return frozenset(int(part) for part in parts)
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not (port.isdecimal() and int(port) < 65536):  # noqa: PLR2004 - ports are 16 bits
+        return None
+    try:
+        ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        return None
+    return host, int(port)
+
+
+def _amount(text: str) -> Decimal | None:
+    amount = parse_decimal(text)
+    return amount if amount is not None and amount >= 0 else None
+
+
+def _percent(text: str) -> Decimal | None:
+    percent = _amount(text)
+    return percent if percent is not None and percent < 100 else None  # noqa: PLR2004
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and int(text) >= 1 else None
