@@ -81,7 +81,9 @@ class StrategyChange:
     reactivate: bool = False
 
 
-def change_strategy(desk: Desk, tenant_id: str, strategy_id: str, change: StrategyChange) -> Strategy:
+def change_strategy(
+    desk: Desk, tenant_id: str, *, strategy_id: str, change: StrategyChange
+) -> Strategy:
     """Change the head; new targets, conditions or cooldown make a new version.
 
     A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,

@@ -60,7 +60,7 @@ def of_account(tx: Tx, shard: int, account_id: str) -> Enrollment | None:
 
 
 def page(
-    tx: Tx, tenant_id: str, page: Page, *, account_id: str | None, strategy_id: str | None
+    tx: Tx, tenant_id: str, *, page: Page, account_id: str | None, strategy_id: str | None
 ) -> list[tuple[int, Enrollment]]:
     """The tenant's enrollments with their `seq`, oldest first; one more than the limit if there is."""
     rows = tx.rows(

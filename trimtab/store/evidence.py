@@ -135,7 +135,7 @@ def read_evidence(tx: Tx) -> Evidence:
     )
 
 
-def _paged(tx: Tx, sql: str, before: Mapping[str, object]) -> Iterator[Row]:
+def _paged(tx: Tx, sql: str, *, before: Mapping[str, object]) -> Iterator[Row]:
     """All rows of a query along its key, page by page; `before` is a key below every other."""
     after = dict(before)
     while True:
@@ -150,7 +150,7 @@ def _runs(tx: Tx, keep: _Keep) -> Iterator[StoredRun]:
     sql = """SELECT seq, id, tenant_id, account_id, enrollment_id, kind, initiator, cause, slot, state,
                     adjusted, created_at, finished_at
              FROM runs WHERE seq > :seq ORDER BY seq LIMIT :page"""
-    for row in _paged(tx, sql, {"seq": -1}):
+    for row in _paged(tx, sql, before={"seq": -1}):
         finished = row["finished_at"]
         yield StoredRun(
             seq=row["seq"],
@@ -172,7 +172,7 @@ def _runs(tx: Tx, keep: _Keep) -> Iterator[StoredRun]:
 def _plans(tx: Tx, keep: _Keep) -> Iterator[StoredPlan]:
     sql = """SELECT shard, run_id, body, body_hash, planned_at
              FROM plans WHERE (shard, run_id) > (:shard, :run_id) ORDER BY shard, run_id LIMIT :page"""
-    for row in _paged(tx, sql, {"shard": -1, "run_id": ""}):
+    for row in _paged(tx, sql, before={"shard": -1, "run_id": ""}):
         yield StoredPlan(
             run_id=keep(row["run_id"]),
             body=row["body"],
@@ -186,7 +186,7 @@ def _orders(tx: Tx, keep: _Keep) -> Iterator[StoredOrder]:
                     notional, state, intent_at, filled_quantity, filled_value, updated_at
              FROM orders WHERE (shard, run_id, leg, generation) > (:shard, :run_id, :leg, :generation)
              ORDER BY shard, run_id, leg, generation LIMIT :page"""
-    for row in _paged(tx, sql, {"shard": -1, "run_id": "", "leg": -1, "generation": -1}):
+    for row in _paged(tx, sql, before={"shard": -1, "run_id": "", "leg": -1, "generation": -1}):
         yield StoredOrder(
             run_id=keep(row["run_id"]),
             leg=row["leg"],
@@ -214,7 +214,7 @@ def _executions(tx: Tx, keep: _Keep) -> Iterator[StoredExecution]:
     sql = """SELECT broker, execution_id, client_order_id, quantity, price
              FROM executions WHERE (broker, execution_id) > (:broker, :execution_id)
              ORDER BY broker, execution_id LIMIT :page"""
-    for row in _paged(tx, sql, {"broker": "", "execution_id": ""}):
+    for row in _paged(tx, sql, before={"broker": "", "execution_id": ""}):
         yield StoredExecution(
             broker=keep(row["broker"]),
             execution_id=row["execution_id"],
@@ -227,7 +227,7 @@ def _executions(tx: Tx, keep: _Keep) -> Iterator[StoredExecution]:
 def _skips(tx: Tx, keep: _Keep) -> Iterator[StoredSkip]:
     sql = """SELECT shard, run_id, leg FROM skips WHERE (shard, run_id, leg) > (:shard, :run_id, :leg)
              ORDER BY shard, run_id, leg LIMIT :page"""
-    for row in _paged(tx, sql, {"shard": -1, "run_id": "", "leg": -1}):
+    for row in _paged(tx, sql, before={"shard": -1, "run_id": "", "leg": -1}):
         yield StoredSkip(run_id=keep(row["run_id"]), leg=row["leg"])
 
 
@@ -235,7 +235,7 @@ def _events(tx: Tx, keep: _Keep) -> Iterator[StoredEvent]:
     sql = """SELECT shard, run_id, number, state, at
              FROM events WHERE (shard, run_id, number) > (:shard, :run_id, :number)
              ORDER BY shard, run_id, number LIMIT :page"""
-    for row in _paged(tx, sql, {"shard": -1, "run_id": "", "number": -1}):
+    for row in _paged(tx, sql, before={"shard": -1, "run_id": "", "number": -1}):
         yield StoredEvent(
             run_id=keep(row["run_id"]),
             number=row["number"],
@@ -247,7 +247,7 @@ def _events(tx: Tx, keep: _Keep) -> Iterator[StoredEvent]:
 def _adjustments(tx: Tx, keep: _Keep) -> Iterator[StoredAdjustment]:
     sql = """SELECT broker, ref, account_id, amount FROM adjustments WHERE (broker, ref) > (:broker, :ref)
              ORDER BY broker, ref LIMIT :page"""
-    for row in _paged(tx, sql, {"broker": "", "ref": ""}):
+    for row in _paged(tx, sql, before={"broker": "", "ref": ""}):
         yield StoredAdjustment(
             ref=row["ref"], account_id=keep(row["account_id"]), amount=Decimal(row["amount"])
         )
@@ -255,7 +255,7 @@ def _adjustments(tx: Tx, keep: _Keep) -> Iterator[StoredAdjustment]:
 
 def _enrollments(tx: Tx, keep: _Keep) -> Iterator[StoredEnrollment]:
     sql = "SELECT id, tenant_id, account_id FROM enrollments WHERE id > :id ORDER BY id LIMIT :page"
-    for row in _paged(tx, sql, {"id": ""}):
+    for row in _paged(tx, sql, before={"id": ""}):
         yield StoredEnrollment(
             id=row["id"], tenant_id=keep(row["tenant_id"]), account_id=keep(row["account_id"])
         )

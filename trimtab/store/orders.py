@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Plan, Skip, SkipReason
-from trimtab.core.run import Execution, Order, OrderState, Side
+from trimtab.core.run import Execution, Order, OrderState, Run, Side
 from trimtab.database import Row, Tx, instant, micros
 from trimtab.store.plans import plan_from, plan_text
 
@@ -171,6 +171,31 @@ def orders(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Order
     for row in rows:
         found[row["run_id"]].append(_order(row))
     return found
+
+
+def orders_of(tx: Tx, runs: Sequence[Run]) -> dict[str, list[Order]]:
+    """The orders of runs of any shards, by run."""
+    found: dict[str, list[Order]] = {}
+    for shard, run_ids in _by_shard(runs).items():
+        found |= orders(tx, shard, run_ids)
+    return found
+
+
+def skips_of(tx: Tx, runs: Sequence[Run]) -> dict[str, list[Skip]]:
+    """All that the runs did not send, by run: skipped in planning, and given up later."""
+    found: dict[str, list[Skip]] = {}
+    for shard, run_ids in _by_shard(runs).items():
+        late = skips(tx, shard, run_ids)
+        for run_id, plan in plans(tx, shard, run_ids).items():
+            found[run_id] = [*plan.skips, *late.get(run_id, ())]
+    return found
+
+
+def _by_shard(runs: Sequence[Run]) -> dict[int, list[str]]:
+    grouped: dict[int, list[str]] = defaultdict(list)
+    for run in runs:
+        grouped[run.shard].append(run.id)
+    return grouped
 
 
 def insert_skips(tx: Tx, shard: int, skips: Mapping[str, Sequence[Skip]]) -> None:

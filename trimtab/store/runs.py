@@ -97,7 +97,7 @@ class RunFilter:
     sent: bool | None = None
 
 
-def page(tx: Tx, tenant_id: str, page: Page, wanted: RunFilter) -> list[tuple[int, Run]]:
+def page(tx: Tx, tenant_id: str, *, page: Page, wanted: RunFilter) -> list[tuple[int, Run]]:
     """The tenant's runs with their `seq`, newest first; one more than the limit if there is."""
     rows = tx.rows(
         """SELECT * FROM runs WHERE tenant_id = :tenant_id
@@ -120,6 +120,12 @@ def page(tx: Tx, tenant_id: str, page: Page, wanted: RunFilter) -> list[tuple[in
         limit=page.limit + 1,
     )
     return [(row["seq"], _run(row)) for row in rows]
+
+
+def counts(tx: Tx) -> dict[RunState, int]:
+    """How many runs there are in each state."""
+    rows = tx.rows("SELECT state, COUNT(*) AS n FROM runs GROUP BY state")
+    return {RunState(row["state"]): row["n"] for row in rows}
 
 
 def request_stop(tx: Tx, run_id: str, now: datetime) -> bool:

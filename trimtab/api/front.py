@@ -1,0 +1,75 @@
+"""What every route works with, and how each response tells the caller's remaining allowance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from litestar import Litestar, Request
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Dependency
+from litestar.response import Response
+from litestar.types import Message, Scope
+
+from trimtab.api.auth import Allowance, Caller, Door
+from trimtab.api.body import Object, json_object
+from trimtab.engine.desk import Desk
+
+AnyRequest = Request[object, object, State]
+BODY_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontDesk:
+    """The desk and the door; routes get everything else from the request."""
+
+    desk: Desk
+    door: Door
+
+    def admit(self, request: AnyRequest, scope: str | None) -> Caller:
+        """The caller of this request, if the key is good and has the scope."""
+        return self.door.admit(request.headers, request.scope["state"], scope)
+
+    def body(self, request: AnyRequest, body: bytes) -> Object:
+        return json_object(body, request.headers.get("content-type"))
+
+
+# Routes take it by name, as it is: it is not a value to be parsed.
+Front = Annotated[FrontDesk, Dependency(skip_validation=True)]
+
+
+def sub_application(
+    front: FrontDesk,
+    routes: list[HTTPRouteHandler],
+    error_response: Callable[[AnyRequest, Exception], Response[dict[str, object]]],
+    **others: object,
+) -> Litestar:
+    """One dialect: its routes, and one way of answering every failure, unknown routes included.
+
+    `others` are what its routes may ask for by name beside the front.
+    """
+    given: dict[str, object] = {"front": front, **others}
+    return Litestar(
+        route_handlers=routes,
+        dependencies={name: _provide(value) for name, value in given.items()},
+        exception_handlers={Exception: error_response},
+        before_send=[_show_allowance],
+        request_max_body_size=BODY_MAX_BYTES,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _provide(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+async def _show_allowance(message: Message, scope: Scope) -> None:
+    """Add the X-RateLimit headers once the caller is known."""
+    allowance = scope["state"].get("allowance")
+    if message["type"] == "http.response.start" and isinstance(allowance, Allowance):
+        headers = MutableScopeHeaders.from_message(message)
+        headers["X-RateLimit-Limit"] = str(allowance.limit)
+        headers["X-RateLimit-Remaining"] = str(max(0, allowance.remaining))
+        headers["X-RateLimit-Reset"] = str(allowance.reset_at_s)

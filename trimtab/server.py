@@ -1,0 +1,112 @@
+"""One process that serves both faces of Trimtab and, unless it is a sandbox, drives the engine.
+
+The dialects are applications of their own under one small dispatcher, so that each answers every
+failure in its own shape, unknown routes included. Everything runs in one process: a kill -9 leaves
+nothing behind that could hold the port or the database.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from litestar import Litestar
+from litestar.types import Receive, Scope, Send
+from litestar.types.asgi_types import LifeSpanScope
+
+from trimtab.api.alpaca_routes import alpaca_application
+from trimtab.api.auth import Door, RateLimit
+from trimtab.api.front import FrontDesk
+from trimtab.api.probes import probes_application
+from trimtab.api.sandbox import sandbox_application
+from trimtab.boot import Installation, open_installation
+from trimtab.core.errors import CannotStart
+from trimtab.engine.local import LocalDriver
+from trimtab.settings import Settings
+from trimtab.store import tenants
+
+log = logging.getLogger(__name__)
+
+BETA = "/v1/beta/"
+
+
+Dispatch = Callable[[Scope | LifeSpanScope, Receive, Send], Awaitable[None]]
+
+
+def application(installation: Installation) -> Dispatch:
+    """All applications behind one dispatcher."""
+    settings = installation.settings
+    door = Door(
+        db=installation.desk.db,
+        wall_clock=installation.wall_clock,
+        rate=RateLimit(settings.rate_limit),
+    )
+    front = FrontDesk(desk=installation.desk, door=door)
+    applications = {"/v1/": alpaca_application(front)}
+    if settings.sandbox:
+        applications["/sandbox/"] = sandbox_application(front, installation.paper)
+    probes = probes_application(front, needs_key=not settings.is_loopback)
+    return _dispatcher(applications, probes)
+
+
+def _dispatcher(applications: dict[str, Litestar], otherwise: Litestar) -> Dispatch:
+    async def dispatch(scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await otherwise(scope, receive, send)
+            return
+        path = scope["path"]
+        if path.startswith(BETA):
+            # The vendor's first prefix, still in its guide: the same routes, the same answers.
+            path = "/v1/" + path.removeprefix(BETA)
+            scope["path"] = path
+            scope["raw_path"] = path.encode()
+        chosen = next((app for prefix, app in applications.items() if path.startswith(prefix)), otherwise)
+        await chosen(scope, receive, send)
+
+    return dispatch
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises CannotStart, WrongSchema and CannotOpenDatabase before the port is open.
+    """
+    installation = open_installation(settings)
+    try:
+        _refuse_open_door(installation)
+        driver = None if settings.sandbox else LocalDriver(installation.desk)
+        if driver is not None:
+            driver.start()
+        try:
+            asyncio.run(_serve(installation))
+        finally:
+            if driver is not None:
+                driver.stop()
+    finally:
+        installation.close()
+
+
+def _refuse_open_door(installation: Installation) -> None:
+    settings = installation.settings
+    if not settings.is_loopback and not installation.desk.db.read(tenants.keys):
+        raise CannotStart(
+            f"TRIMTAB_LISTEN is {settings.host}: first make a key with `trimtab keys create --tenant NAME`"
+        )
+
+
+async def _serve(installation: Installation) -> None:
+    settings = installation.settings
+    server = Server(
+        application(installation),
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    log.info("listening on http://%s:%d", settings.host, settings.port)
+    await server.serve()
