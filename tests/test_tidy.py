@@ -24,6 +24,8 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 PARAMETERS_MAX = 5
 POSITIONAL_MAX = 2
+# What a function works in, not on: given first, it is what `self` would be (docs/decisions/0002).
+SURROUNDINGS = {"tx", "turn", "desk", "front", "db"}
 DOCSTRING_SENTENCES_MAX = 5
 
 # Files whose decorated functions have the parameters that a library reads from their signature.
@@ -35,10 +37,15 @@ SIGNATURES_READ_BY_LIBRARIES = {
 }
 
 # Places ("file::function") whose parameters somebody else has laid down.
-SIGNATURES_OF_OTHERS: dict[str, str] = {}
+SIGNATURES_OF_OTHERS: dict[str, str] = {
+    "trimtab/server.py::dispatch": "the three parameters of ASGI",
+}
 
 # Places ("file::function") that may catch everything.
 BROAD_EXCEPTS = {
+    "trimtab/engine/advance.py::_decide": "one run that nobody foresaw must not stop the others of its shard",
+    "trimtab/engine/desk.py::drive": "whatever an effect raises is raised where it was yielded",
+    "trimtab/engine/local.py::_run": "the worker loop outlives whatever one round meets",
     "trimtab/database.py::_attempt": "one writer's failure is handed to that writer, not to its group",
     "trimtab/database.py::_commit_waiting": "a failed commit is handed to every waiting writer",
 }
@@ -202,7 +209,8 @@ def parameters(source: Source) -> Iterator[str]:
         ):
             continue
         positional = [*function.args.posonlyargs, *function.args.args]
-        positional = positional[1:] if positional and positional[0].arg in {"self", "cls"} else positional
+        if positional and positional[0].arg in {"self", "cls"} | SURROUNDINGS:
+            positional = positional[1:]
         if len(positional) > POSITIONAL_MAX:
             names = ", ".join(each.arg for each in positional[POSITIONAL_MAX:])
             yield source.at(function, f"{function.name}: after the second, keyword-only: {names}")

@@ -1,6 +1,7 @@
 """Where the parts are put together: the only place that names brokers, calendars, clocks and ids."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -59,13 +60,12 @@ def open_installation(settings: Settings) -> Installation:
     Raises CannotOpenDatabase, WrongSchema if it has not been migrated, and CannotStart.
     """
     calendars = {settings.market: read_sessions(settings.market)}
-    db = open_database(settings.database_url)
-    try:
+    with ExitStack() as on_failure:
+        db = open_database(settings.database_url)
+        on_failure.callback(db.close)
         require_current(db)
         paper_db = open_paper_database(settings)
-    except Exception:
-        db.close()
-        raise
+        on_failure.pop_all()
     clock = sandbox_clock(db) if settings.sandbox else wall_clock
     paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
     desk = Desk(

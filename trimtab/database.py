@@ -83,7 +83,7 @@ class SqliteTx:
         """Run one statement for many parameter sets; the number of rows changed in all."""
         return self._connection.executemany(_for_sqlite(sql), params).rowcount if params else 0
 
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    def insert(self, table: str, columns: Sequence[str], *, rows: Iterable[Sequence[object]]) -> None:
         """Insert many rows at once; any conflict is an error."""
         marks = ", ".join("?" * len(columns))
         self._connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608 - names come from the store's own constants
@@ -116,7 +116,7 @@ class PostgresTx:
             cursor.executemany(_for_postgres(sql), params)
             return cursor.rowcount
 
-    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    def insert(self, table: str, columns: Sequence[str], *, rows: Iterable[Sequence[object]]) -> None:
         """Insert many rows at once by COPY; any conflict is an error."""
         statement = pg_sql.SQL("COPY {} ({}) FROM STDIN").format(
             pg_sql.Identifier(table), pg_sql.SQL(", ").join(map(pg_sql.Identifier, columns))

@@ -126,27 +126,29 @@ def load_settings(environment: Mapping[str, str], env_file: Path = Path(".env"))
 
 
 def _checked(values: Mapping[str, str]) -> Settings:
-    def read(name: str, parse: Callable[[str], T | None], expected: str) -> T:
+    def read(name: str, parse: Callable[[str], T | None], *, expected: str) -> T:
         parsed = parse(values[name])
         if parsed is None:
             raise CannotStart(f"{name} is {values[name]!r}: give {expected}")
         return parsed
 
-    read("TRIMTAB_BROKER", lambda text: text if text == "paper" else None, "paper")
-    host, port = read("TRIMTAB_LISTEN", _address, "an address and a port, as in 127.0.0.1:8000")
+    read("TRIMTAB_BROKER", lambda text: text if text == "paper" else None, expected="paper")
+    host, port = read("TRIMTAB_LISTEN", _address, expected="an address and a port, as in 127.0.0.1:8000")
     return Settings(
-        database_url=read("TRIMTAB_DATABASE_URL", _database_url, "sqlite:///FILE or postgresql://…"),
-        market=read("TRIMTAB_MARKET", lambda text: text or None, "the name of a calendar, as in XNYS"),
-        sandbox=read("TRIMTAB_SANDBOX", _flag, "0 or 1"),
-        update_waits_for_cooldown=read("TRIMTAB_UPDATE_WAITS_FOR_COOLDOWN", _flag, "0 or 1"),
-        quarter_months=read("TRIMTAB_QUARTERS", _months, "months such as 1,4,7,10"),
+        database_url=read("TRIMTAB_DATABASE_URL", _database_url, expected="sqlite:///FILE or postgresql://…"),
+        market=read(
+            "TRIMTAB_MARKET", lambda text: text or None, expected="the name of a calendar, as in XNYS"
+        ),
+        sandbox=read("TRIMTAB_SANDBOX", _flag, expected="0 or 1"),
+        update_waits_for_cooldown=read("TRIMTAB_UPDATE_WAITS_FOR_COOLDOWN", _flag, expected="0 or 1"),
+        quarter_months=read("TRIMTAB_QUARTERS", _months, expected="months such as 1,4,7,10"),
         host=host,
         port=port,
-        invest_cash_min=read("TRIMTAB_INVEST_CASH_MIN", _amount, "dollars, 0 or more"),
-        min_notional=read("TRIMTAB_MIN_NOTIONAL", _amount, "dollars, 0 or more"),
-        cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, "a percentage below 100"),
-        quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, "whole seconds, at least 1"),
-        rate_limit=read("TRIMTAB_RATE_LIMIT", _count, "requests a minute, at least 1"),
+        invest_cash_min=read("TRIMTAB_INVEST_CASH_MIN", _amount, expected="dollars, 0 or more"),
+        min_notional=read("TRIMTAB_MIN_NOTIONAL", _amount, expected="dollars, 0 or more"),
+        cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, expected="a percentage below 100"),
+        quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, expected="whole seconds, at least 1"),
+        rate_limit=read("TRIMTAB_RATE_LIMIT", _count, expected="requests a minute, at least 1"),
     )
 
 

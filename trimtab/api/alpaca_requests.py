@@ -99,7 +99,9 @@ def draft_in(body: Object) -> StrategyDraft:
     cooldown = body.get("cooldown_days")
     return StrategyDraft(
         name=name,
-        description="" if description is None else text_in(description, "description", longest=DESCRIPTION_MAX),
+        description=""
+        if description is None
+        else text_in(description, "description", longest=DESCRIPTION_MAX),
         definition=Definition(
             targets=_targets_in(body["weights"]),
             conditions=_conditions_in(body) or (),
@@ -189,28 +191,28 @@ def _condition_in(condition: Object, path: str) -> Condition:
     if kind == "drift_band":
         if sub_type not in ("absolute", "relative"):
             raise Malformed(f"{path}.sub_type", "value is empty" if sub_type is None else "invalid value")
-        _refuse(day, f"{path}.day", "drift_band")
+        _refuse(day, f"{path}.day", kind="drift_band")
         return DriftBand(
             kind=BandKind.ABSOLUTE if sub_type == "absolute" else BandKind.RELATIVE,
             percent=decimal_in(percent, f"{path}.percent"),
         )
     if kind == "calendar":
-        _refuse(percent, f"{path}.percent", "calendar")
-        return _calendar_rule_in(sub_type, day, path)
+        _refuse(percent, f"{path}.percent", kind="calendar")
+        return _calendar_rule_in(sub_type, day, path=path)
     if kind == "on_portfolio_update":
-        _refuse(percent, f"{path}.percent", "on_portfolio_update")
-        _refuse(day, f"{path}.day", "on_portfolio_update")
-        _refuse(sub_type or None, f"{path}.sub_type", "on_portfolio_update")
+        _refuse(percent, f"{path}.percent", kind="on_portfolio_update")
+        _refuse(day, f"{path}.day", kind="on_portfolio_update")
+        _refuse(sub_type or None, f"{path}.sub_type", kind="on_portfolio_update")
         return OnUpdate()
     raise Malformed(f"{path}.type", "value is empty" if kind in (None, "") else "invalid value")
 
 
-def _refuse(value: object, path: str, kind: str) -> None:
+def _refuse(value: object, path: str, *, kind: str) -> None:
     if value is not None:
         raise BadValue(f"{path}: not permitted for {kind}")
 
 
-def _calendar_rule_in(sub_type: object, day: object, path: str) -> CalendarRule:
+def _calendar_rule_in(sub_type: object, day: object, *, path: str) -> CalendarRule:
     if sub_type not in ("weekly", "monthly", "quarterly", "annually"):
         raise Malformed(f"{path}.sub_type", "value is empty" if sub_type is None else "invalid value")
     if day is None or day == "":

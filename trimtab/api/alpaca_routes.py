@@ -58,7 +58,7 @@ def list_portfolios(front: Front, request: AnyRequest) -> list[wire.PortfolioOut
         name=text_query(query.get("name"), "name"),
         description=text_query(query.get("description"), "description"),
         id=id_in(portfolio_id, "portfolio_id") if portfolio_id else None,
-        status=_choice(query.get("status"), StrategyStatus, "status"),
+        status=_choice(query.get("status"), StrategyStatus, path="status"),
     )
     symbol = text_query(query.get("symbol"), "symbol")
     found = front.desk.db.read(lambda tx: strategies.listing(tx, caller.tenant_id, wanted))
@@ -171,7 +171,7 @@ def list_runs(front: Front, request: AnyRequest) -> wire.RunsOut:
     wanted = replace(
         wire.STATUSES[status] if status else runs.RunFilter(),
         account_id=id_in(account_id, "account_id") if account_id else None,
-        kind=_choice(query.get("type"), RunKind, "type"),
+        kind=_choice(query.get("type"), RunKind, path="type"),
     )
 
     def read(tx: Tx) -> tuple[list[wire.RunOut], str | None]:
@@ -239,7 +239,7 @@ def _shown(tx: Tx, found: Sequence[Run]) -> list[wire.RunOut]:
     ]
 
 
-def _choice(value: str | None, choices: type[T], path: str) -> T | None:
+def _choice(value: str | None, choices: type[T], *, path: str) -> T | None:
     """A query value that must be one of an enumeration."""
     if not value:
         return None

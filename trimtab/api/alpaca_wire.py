@@ -227,9 +227,7 @@ def subscription_out(enrollment: Enrollment) -> SubscriptionOut:
     )
 
 
-def run_out(
-    run: Run, *, targets: Sequence[Target], orders: Sequence[Order], skips: Sequence[Skip]
-) -> RunOut:
+def run_out(run: Run, *, targets: Sequence[Target], orders: Sequence[Order], skips: Sequence[Skip]) -> RunOut:
     canceled = run.state is RunState.CANCELED
     completed = run.state is RunState.COMPLETED
     return RunOut(

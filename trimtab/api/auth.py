@@ -142,7 +142,7 @@ class Door:
     wall_clock: Callable[[], datetime]
     rate: RateLimit
 
-    def admit(self, headers: Mapping[str, str], state: dict[str, object], scope: str | None) -> Caller:
+    def admit(self, headers: Mapping[str, str], state: dict[str, object], *, scope: str | None) -> Caller:
         """The caller, if the key is good and has the scope; `state` learns the key's allowance.
 
         Raises KeyMissing, KeyInvalid, KeyExpired, RateLimited and ScopeMissing.

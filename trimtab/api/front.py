@@ -29,7 +29,7 @@ class FrontDesk:
 
     def admit(self, request: AnyRequest, scope: str | None) -> Caller:
         """The caller of this request, if the key is good and has the scope."""
-        return self.door.admit(request.headers, request.scope["state"], scope)
+        return self.door.admit(request.headers, request.scope["state"], scope=scope)
 
     def body(self, request: AnyRequest, body: bytes) -> Object:
         return json_object(body, request.headers.get("content-type"))

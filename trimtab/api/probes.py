@@ -18,7 +18,8 @@ from trimtab.store.migrate import require_current
 @dataclass(slots=True)
 class Reached:
     """Whether the broker has been reached once: until then the server is not ready, later it may be
-    degraded, which `/readyz` tells and does not hide behind a failure."""
+    degraded, which `/readyz` tells and does not hide behind a failure.
+    """
 
     needs_key: bool
     reached_broker: bool = False

@@ -7,11 +7,9 @@ Clock, prices, assets, faults and settling belong to the installation; accounts 
 import re
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-import msgspec
 from litestar import Litestar, get, post, put
 from litestar.params import Dependency
 
@@ -30,86 +28,25 @@ from trimtab.api.body import (
     text_in,
 )
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
-from trimtab.brokers.broker import Asset
+from trimtab.api.sandbox_wire import (
+    AccountOut,
+    AssetOut,
+    ClockOut,
+    LedgerOut,
+    SettledOut,
+    account_out,
+    asset_out,
+    ledger_order_out,
+)
 from trimtab.brokers.paper import PaperBroker
-from trimtab.brokers.paper_orders import LedgerOrder
 from trimtab.core.errors import ClockRunsForward, Malformed, NotFound
-from trimtab.core.money import CENT_PLACES, HUNDRED, ZERO, parse_decimal, plain, round_down, round_nearest
-from trimtab.core.plan import equity_of
-from trimtab.core.run import OrderState
+from trimtab.core.money import CENT_PLACES, ZERO, parse_decimal, plain, round_down
 from trimtab.engine.local import settle
 from trimtab.engine.strategy_actions import review_assets
 from trimtab.store import sandbox, shards
 
 ORDERS_MAX = 1000
-WEIGHT_PLACES = 6
-PRICE_PLACES = 9
 SYMBOL_MAX = 64
-
-LEDGER_STATUSES = {
-    OrderState.OPEN: "accepted",
-    OrderState.FILLED: "filled",
-    OrderState.CANCELED: "canceled",
-    OrderState.REFUSED: "rejected",
-}
-
-
-class ClockOut(msgspec.Struct, kw_only=True):
-    now: str
-    simulated: bool
-
-
-class AssetOut(msgspec.Struct, kw_only=True):
-    symbol: str
-    tradable: bool
-    fractionable: bool
-    status: str
-
-
-class PositionOut(msgspec.Struct, kw_only=True):
-    symbol: str
-    qty: str
-    price: str | None
-    market_value: str | None
-    weight: str | None
-
-
-class AccountOut(msgspec.Struct, kw_only=True):
-    """`equity` and the values are null where a price is missing."""
-
-    account_id: str
-    status: str
-    cash: str
-    equity: str | None
-    positions: list[PositionOut]
-
-
-class LedgerOrderOut(msgspec.Struct, kw_only=True):
-    id: str
-    client_order_id: str
-    account_id: str
-    symbol: str
-    side: str
-    qty: str | None
-    notional: str | None
-    filled_qty: str
-    filled_avg_price: str | None
-    status: str
-    submitted_at: str
-    filled_at: str | None
-    canceled_at: str | None
-
-
-class LedgerOut(msgspec.Struct, kw_only=True):
-    orders: list[LedgerOrderOut]
-    next_cursor: str | None
-
-
-class SettledOut(msgspec.Struct, kw_only=True):
-    evaluated: int
-    runs_created: int
-    runs_finished: int
-    orders: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +129,7 @@ def set_asset(
         _symbol_in(symbol), active=None if status is None else status == "active", **flags
     )
     review_assets(front.desk)
-    return _asset_out(asset)
-
-
-def _asset_out(asset: Asset) -> AssetOut:
-    return AssetOut(
-        symbol=asset.symbol,
-        tradable=asset.tradable,
-        fractionable=asset.fractionable,
-        status="active" if asset.active else "inactive",
-    )
+    return asset_out(asset)
 
 
 def _refuse_others(asked: Object, known: tuple[str, ...]) -> None:
@@ -211,9 +139,7 @@ def _refuse_others(asked: Object, known: tuple[str, ...]) -> None:
 
 
 @post("/sandbox/accounts", status_code=200, sync_to_thread=True)
-def open_account(
-    front: Front, playground: Playground, request: AnyRequest, body: bytes
-) -> dict[str, str]:
+def open_account(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> dict[str, str]:
     caller = front.admit(request, None)
     asked = front.body(request, body)
     _refuse_others(asked, ("cash", "positions"))
@@ -223,9 +149,7 @@ def open_account(
     positions = _positions_in(asked.get("positions"))
     account_id, now = front.desk.new_id(), front.desk.clock()
     playground.paper.open_account(account_id, caller.tenant_id, cash=cash, positions=positions)
-    front.desk.db.write(
-        lambda tx: shards.claim_account(tx, account_id, tenant_id=caller.tenant_id, now=now)
-    )
+    front.desk.db.write(lambda tx: shards.claim_account(tx, account_id, tenant_id=caller.tenant_id, now=now))
     return {"account_id": account_id}
 
 
@@ -253,11 +177,9 @@ def _positions_in(value: object) -> dict[str, Decimal]:
 
 
 @get("/sandbox/accounts/{account_id:str}", sync_to_thread=True)
-def show_account(
-    front: Front, playground: Playground, request: AnyRequest, account_id: str
-) -> AccountOut:
+def show_account(front: Front, playground: Playground, request: AnyRequest, account_id: str) -> AccountOut:
     caller = front.admit(request, None)
-    return _account_out(playground.paper, _own(playground.paper, caller, account_id))
+    return _shown(playground.paper, _own(playground.paper, caller, account_id=account_id))
 
 
 @put("/sandbox/accounts/{account_id:str}", sync_to_thread=True)
@@ -265,13 +187,13 @@ def set_account_status(
     front: Front, playground: Playground, request: AnyRequest, account_id: str, body: bytes
 ) -> AccountOut:
     caller = front.admit(request, None)
-    own = _own(playground.paper, caller, account_id)
+    own = _own(playground.paper, caller, account_id=account_id)
     asked = front.body(request, body)
     _refuse_others(asked, ("status",))
     if "status" not in asked:
         raise Required("status")
     playground.paper.set_status(own, text_in(asked["status"], "status", longest=SYMBOL_MAX))
-    return _account_out(playground.paper, own)
+    return _shown(playground.paper, own)
 
 
 @post("/sandbox/accounts/{account_id:str}/cash", status_code=200, sync_to_thread=True)
@@ -279,17 +201,17 @@ def transfer_cash(
     front: Front, playground: Playground, request: AnyRequest, account_id: str, body: bytes
 ) -> AccountOut:
     caller = front.admit(request, None)
-    own = _own(playground.paper, caller, account_id)
+    own = _own(playground.paper, caller, account_id=account_id)
     asked = front.body(request, body)
     _refuse_others(asked, ("amount",))
     if "amount" not in asked:
         raise Required("amount")
     amount = _cents_in(asked["amount"], "amount")
     playground.paper.transfer(front.desk.new_id(), own, amount=amount)
-    return _account_out(playground.paper, own)
+    return _shown(playground.paper, own)
 
 
-def _own(paper: PaperBroker, caller: Caller, account_id: str) -> str:
+def _own(paper: PaperBroker, caller: Caller, *, account_id: str) -> str:
     """The id of the caller's account; another tenant's account is missing."""
     own = id_in(account_id, "account_id")
     if paper.tenant_of(own) != caller.tenant_id:
@@ -297,41 +219,13 @@ def _own(paper: PaperBroker, caller: Caller, account_id: str) -> str:
     return own
 
 
-def _account_out(paper: PaperBroker, account_id: str) -> AccountOut:
+def _shown(paper: PaperBroker, account_id: str) -> AccountOut:
     account = paper.account(account_id)
-    prices = paper.current_prices(account.holdings.positions)
-    priced = all(symbol in prices for symbol in account.holdings.positions)
-    equity = equity_of(account.holdings, prices) if priced else None
-    return AccountOut(
-        account_id=account_id,
-        status=account.status,
-        cash=plain(account.holdings.cash),
-        equity=None if equity is None else plain(equity),
-        positions=[
-            _position_out(symbol, quantity, price=prices.get(symbol), equity=equity)
-            for symbol, quantity in sorted(account.holdings.positions.items())
-        ],
-    )
-
-
-def _position_out(
-    symbol: str, quantity: Decimal, *, price: Decimal | None, equity: Decimal | None
-) -> PositionOut:
-    value = None if price is None else quantity * price
-    weight = None if value is None or not equity else round_nearest(HUNDRED * value / equity, WEIGHT_PLACES)
-    return PositionOut(
-        symbol=symbol,
-        qty=plain(quantity),
-        price=None if price is None else plain(price),
-        market_value=None if value is None else plain(value),
-        weight=None if weight is None else plain(weight),
-    )
+    return account_out(account, paper.current_prices(account.holdings.positions))
 
 
 @put("/sandbox/faults", sync_to_thread=True)
-def set_faults(
-    front: Front, playground: Playground, request: AnyRequest, body: bytes
-) -> dict[str, object]:
+def set_faults(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> dict[str, object]:
     front.admit(request, None)
     asked = {name: _plain_value(value) for name, value in front.body(request, body).items()}
     playground.paper.set_faults(asked)
@@ -368,33 +262,9 @@ def list_orders(front: Front, playground: Playground, request: AnyRequest) -> Le
     found = playground.paper.ledger_page(caller.tenant_id, after=after, limit=size + 1)
     more = len(found) > size
     return LedgerOut(
-        orders=[_order_out(order) for order in found[:size]],
+        orders=[ledger_order_out(order) for order in found[:size]],
         next_cursor=row_token(found[size - 1].seq) if more else None,
     )
-
-
-def _order_out(order: LedgerOrder) -> LedgerOrderOut:
-    partly = order.status is OrderState.OPEN and order.filled_qty > 0
-    average = order.filled_avg_price
-    return LedgerOrderOut(
-        id=order.id,
-        client_order_id=order.client_order_id,
-        account_id=order.account_id,
-        symbol=order.symbol,
-        side=order.side.value,
-        qty=None if order.qty is None else plain(order.qty),
-        notional=None if order.notional is None else plain(order.notional),
-        filled_qty=plain(order.filled_qty),
-        filled_avg_price=None if average is None else plain(round_down(average, PRICE_PLACES)),
-        status="partially_filled" if partly else LEDGER_STATUSES[order.status],
-        submitted_at=instant_text(order.submitted_at),
-        filled_at=_optional_instant(order.filled_at),
-        canceled_at=_optional_instant(order.canceled_at),
-    )
-
-
-def _optional_instant(at: datetime | None) -> str | None:
-    return None if at is None else instant_text(at)
 
 
 ROUTES = [

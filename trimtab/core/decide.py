@@ -125,13 +125,13 @@ class Fail:
 Step = Fail | Wait | Look | StorePlan | Submit | Ask | CancelOrders | Resend | Abandon | Finish
 
 
-def decide(run: Run, facts: Facts, now: datetime) -> Step:
+def decide(run: Run, facts: Facts, *, now: datetime) -> Step:
     """The next step of an open run."""
     assert run.state.is_open, "a final run takes no step"
     if run.state is RunState.QUEUED:
         return _begin(run, facts)
     assert facts.plan is not None, "a run that has left the queue has a plan"
-    return _settle_orders(run, facts, now) or _carry_on(run, facts, facts.plan, now)
+    return _settle_orders(run, facts, now=now) or _carry_on(run, facts, plan=facts.plan, now=now)
 
 
 def _begin(run: Run, facts: Facts) -> Step:
@@ -147,7 +147,7 @@ def _begin(run: Run, facts: Facts) -> Step:
         return Look()
     if not facts.account_active:
         return Finish(state=RunState.CANCELED, reason="the account is not active")
-    missing = unpriced(facts.basis.weights, facts.basis.holdings, facts.basis.prices)
+    missing = unpriced(facts.basis.weights, facts.basis.holdings, prices=facts.basis.prices)
     if missing:
         return Wait(None, f"no current price for {', '.join(missing)}")
     return StorePlan(make_plan(facts.basis), facts.window.deadline_at)
@@ -161,7 +161,7 @@ def _stop(run: Run, now: datetime) -> RunState | None:
     return RunState.TIMED_OUT if now >= run.deadline_at else None
 
 
-def _settle_orders(run: Run, facts: Facts, now: datetime) -> Step | None:
+def _settle_orders(run: Run, facts: Facts, *, now: datetime) -> Step | None:
     """The step that open orders need first; None if no fate is open that matters now."""
     open_orders = [order for order in facts.orders if order.state.is_open]
     unasked = tuple(o.client_order_id for o in open_orders if o.client_order_id not in facts.asked)
@@ -170,14 +170,14 @@ def _settle_orders(run: Run, facts: Facts, now: datetime) -> Step | None:
     stopping = _stop(run, now) is not None or facts.frozen is not None
     unknown = [order for order in open_orders if order.state is OrderState.SENDING]
     if unknown:
-        return _resolve_unknown(unknown, facts, now, stopping=stopping)
+        return _resolve_unknown(unknown, facts, now=now, stopping=stopping)
     if not (stopping and open_orders):
         return None
     uncanceled = tuple(o.client_order_id for o in open_orders if o.client_order_id not in facts.cancel_asked)
     return CancelOrders(uncanceled) if uncanceled else Wait(None, "cancels are under way at the broker")
 
 
-def _resolve_unknown(unknown: Sequence[Order], facts: Facts, now: datetime, *, stopping: bool) -> Step:
+def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, stopping: bool) -> Step:
     """Orders that were sent, perhaps, and that the broker does not show."""
     settled = [order for order in unknown if now >= order.sent_at + facts.quarantine]
     if not settled:
@@ -185,29 +185,31 @@ def _resolve_unknown(unknown: Sequence[Order], facts: Facts, now: datetime, *, s
     if stopping or not facts.drops_duplicates:
         return Abandon(tuple(settled))
     assert facts.plan is not None
-    refused = [o for o in settled if gate(o, facts.plan, facts.prices, facts.frozen_symbols)]
+    refused = [
+        o for o in settled if gate(o, facts.plan, prices=facts.prices, frozen_symbols=facts.frozen_symbols)
+    ]
     return Abandon(tuple(refused)) if refused else Resend(tuple(settled))
 
 
-def _carry_on(run: Run, facts: Facts, plan: Plan, now: datetime) -> Step:
+def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     """No fate is open: send what is still to be sent, or end."""
     stop = _stop(run, now)
     if stop is not None:
-        return _end(stop, run, facts, plan)
+        return _end(stop, run, facts=facts, plan=plan)
     if facts.frozen:
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
     if sells:
         orders = [_order(run, leg, notional=None, now=now) for leg in sells]
-        return _gated(RunState.SELLING, orders, (), facts)
+        return _gated(RunState.SELLING, orders, skips=(), facts=facts)
     if any(order.state.is_open for order in facts.orders):
         return Wait(run.deadline_at, "orders are working at the broker")
     if facts.basis is None:
         return Look()
     buys = _unsent(plan.buys, facts)
     if buys:
-        return _submit_buys(run, facts, buys, now)
-    return _complete(run, facts, plan, now)
+        return _submit_buys(run, facts, buys=buys, now=now)
+    return _complete(run, facts, plan=plan, now=now)
 
 
 def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
@@ -217,7 +219,7 @@ def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
 
 def _order(run: Run, leg: Leg, *, notional: Decimal | None, now: datetime) -> Order:
     return Order(
-        client_order_id=order_id(run.tenant_id, run.id, leg.number, 0),
+        client_order_id=order_id(run.tenant_id, run.id, leg=leg.number, generation=0),
         run_id=run.id,
         leg=leg.number,
         generation=0,
@@ -231,22 +233,22 @@ def _order(run: Run, leg: Leg, *, notional: Decimal | None, now: datetime) -> Or
     )
 
 
-def _gated(state: RunState, orders: Sequence[Order], skips: tuple[Skip, ...], facts: Facts) -> Submit:
+def _gated(state: RunState, orders: Sequence[Order], *, skips: tuple[Skip, ...], facts: Facts) -> Submit:
     """The orders that the gate lets through; the others become skips."""
     assert facts.plan is not None
     passed: list[Order] = []
     stopped: list[Skip] = []
     for order in orders:
-        verdict = gate(order, facts.plan, facts.prices, facts.frozen_symbols)
+        verdict = gate(order, facts.plan, prices=facts.prices, frozen_symbols=facts.frozen_symbols)
         if verdict is None:
             passed.append(order)
         else:
             leg = facts.plan.legs[order.leg]
-            stopped.append(_skip(leg, verdict.reason, verdict.details))
+            stopped.append(_skip(leg, verdict.reason, details=verdict.details))
     return Submit(state, tuple(passed), (*skips, *stopped))
 
 
-def _skip(leg: Leg, reason: SkipReason, details: str) -> Skip:
+def _skip(leg: Leg, reason: SkipReason, *, details: str) -> Skip:
     notional = leg.notional if leg.quantity is None else leg.quantity * leg.price
     assert notional is not None
     return Skip(
@@ -254,7 +256,7 @@ def _skip(leg: Leg, reason: SkipReason, details: str) -> Skip:
     )
 
 
-def _submit_buys(run: Run, facts: Facts, buys: Sequence[Leg], now: datetime) -> Submit:
+def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) -> Submit:
     """Size the buys to the money that is really there, never above what was planned."""
     assert facts.plan is not None
     wanted = {leg.symbol: leg.notional for leg in buys if leg.notional is not None}
@@ -266,10 +268,10 @@ def _submit_buys(run: Run, facts: Facts, buys: Sequence[Leg], now: datetime) -> 
         notional = min(parts[leg.symbol], leg.notional)
         if notional < min(facts.min_notional, leg.notional):
             details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
-            skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details))
+            skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
         else:
             orders.append(_order(run, leg, notional=notional, now=now))
-    return _gated(RunState.BUYING, orders, tuple(skips), facts)
+    return _gated(RunState.BUYING, orders, skips=tuple(skips), facts=facts)
 
 
 def _budget(facts: Facts, plan: Plan) -> Decimal:
@@ -284,18 +286,18 @@ def _budget(facts: Facts, plan: Plan) -> Decimal:
     return cash - plan.reserve - bought
 
 
-def _complete(run: Run, facts: Facts, plan: Plan, now: datetime) -> Step:
+def _complete(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     """Every leg is dealt with: complete, if the broker's positions say the same."""
     assert facts.basis is not None
-    differing = _disagreement(facts, plan, facts.basis.holdings)
+    differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
     if differing is None:
-        return _end(RunState.COMPLETED, run, facts, plan)
+        return _end(RunState.COMPLETED, run, facts=facts, plan=plan)
     if now < run.updated_at + POSITIONS_GRACE:
         return Wait(run.updated_at + POSITIONS_GRACE, differing)
-    return _end(RunState.COMPLETED, run, facts, plan, hold=differing)
+    return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=differing)
 
 
-def _disagreement(facts: Facts, plan: Plan, holdings: Holdings) -> str | None:
+def _disagreement(facts: Facts, plan: Plan, *, holdings: Holdings) -> str | None:
     """The first symbol whose position is not what it was plus what this run traded."""
     expected = dict(plan.holdings.positions)
     for order in facts.orders:
@@ -308,7 +310,7 @@ def _disagreement(facts: Facts, plan: Plan, holdings: Holdings) -> str | None:
     return None
 
 
-def _end(state: RunState, run: Run, facts: Facts, plan: Plan, *, hold: str | None = None) -> Finish:
+def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | None = None) -> Finish:
     abandoned = any(order.state is OrderState.ABANDONED for order in facts.orders)
     if abandoned and not facts.drops_duplicates:
         hold = hold or "the fate of an order is unknown"

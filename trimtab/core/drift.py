@@ -25,7 +25,7 @@ class Breach:
 
 
 def first_breach(
-    bands: Sequence[DriftBand], weights: Weights, holdings: Holdings, prices: Mapping[str, Decimal]
+    bands: Sequence[DriftBand], weights: Weights, *, holdings: Holdings, prices: Mapping[str, Decimal]
 ) -> Breach | None:
     """The first broken band, lines in the order of their symbols and cash last; None if all hold.
 
@@ -44,12 +44,12 @@ def first_breach(
         lines.append((None, holdings.cash, weights.cash))
     for band in bands:
         for symbol, value, target in lines:
-            if _is_broken(band, value, target, equity):
+            if _is_broken(band, value, target=target, equity=equity):
                 return Breach(band=band, symbol=symbol, value=value, target=target, equity=equity)
     return None
 
 
-def _is_broken(band: DriftBand, value: Decimal, target: Decimal, equity: Decimal) -> bool:
+def _is_broken(band: DriftBand, value: Decimal, *, target: Decimal, equity: Decimal) -> bool:
     distance = abs(HUNDRED * value - target * equity)
     if band.kind is BandKind.ABSOLUTE:
         return distance > band.percent * equity

@@ -15,7 +15,7 @@ from trimtab.core.drift import Breach, first_breach
 from trimtab.core.money import HUNDRED, plain
 from trimtab.core.plan import Holdings, equity_of, unpriced
 from trimtab.core.run import Initiator, Run, RunKind
-from trimtab.core.sessions import Sessions, calendar_due, cooldown_ends_on
+from trimtab.core.sessions import Sessions, Span, calendar_due, cooldown_ends_on
 from trimtab.core.strategy import Strategy, Weights
 
 
@@ -103,9 +103,7 @@ def subscription_slot(enrollment_id: str) -> str:
     return f"enrollment:{enrollment_id}"
 
 
-def queued_run(
-    enrollment: Enrollment, due: Due, *, run_id: str, strategy_version: int, now: datetime
-) -> Run:
+def queued_run(enrollment: Enrollment, due: Due, *, run_id: str, strategy_version: int, now: datetime) -> Run:
     """The run that the system makes of what is due."""
     return Run(
         id=run_id,
@@ -126,7 +124,7 @@ def queued_run(
 
 def evaluate(standing: Standing, policy: EvaluationPolicy) -> Evaluated | NotEvaluated:
     """What is due for one enrollment now."""
-    missing = unpriced(standing.weights, standing.holdings, standing.prices)
+    missing = unpriced(standing.weights, standing.holdings, prices=standing.prices)
     if missing:
         return NotEvaluated(f"no current price for {', '.join(missing)}")
     if equity_of(standing.holdings, standing.prices) <= 0:
@@ -148,7 +146,7 @@ def cooldown_end(standing: Standing) -> date | None:
     last = standing.enrollment.last_rebalanced_at
     if last is None:
         return None
-    return cooldown_ends_on(standing.sessions, last, standing.strategy.definition.cooldown_days)
+    return cooldown_ends_on(standing.sessions, last, cooldown_days=standing.strategy.definition.cooldown_days)
 
 
 def keeps_update_pending(standing: Standing, policy: EvaluationPolicy) -> bool:
@@ -176,32 +174,28 @@ def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[D
         return due
     if in_cooldown:
         eligible_from = standing.session_on
-    calendar = _calendar_due(standing, policy, eligible_from)
+    calendar = _calendar_due(standing, policy, eligible_from=eligible_from)
     if calendar:
         due.append(calendar)
     update_slot = f"update:{strategy.id}:{strategy.updated_version}"
     if pending and strategy.definition.on_update:
         due.append(_full(update_slot, f"update to version {strategy.updated_version}"))
     breach = first_breach(
-        strategy.definition.bands, standing.weights, standing.holdings, standing.prices
+        strategy.definition.bands, standing.weights, holdings=standing.holdings, prices=standing.prices
     )
     if breach:
         due.append(_full(update_slot if pending else _session_slot(standing), describe(breach)))
     return due
 
 
-def _calendar_due(standing: Standing, policy: EvaluationPolicy, eligible_from: date | None) -> Due | None:
+def _calendar_due(standing: Standing, policy: EvaluationPolicy, *, eligible_from: date | None) -> Due | None:
     rule = standing.strategy.definition.calendar_rule
     if rule is None:
         return None
-    due_on = calendar_due(
-        standing.sessions,
-        rule,
-        after=standing.enrollment.evaluated_on,
-        until=standing.session_on,
-        eligible_from=eligible_from,
-        quarter_months=policy.quarter_months,
+    span = Span(
+        after=standing.enrollment.evaluated_on, until=standing.session_on, eligible_from=eligible_from
     )
+    due_on = calendar_due(standing.sessions, rule, span=span, quarter_months=policy.quarter_months)
     return _full(_session_slot(standing), f"calendar rule due on {due_on}") if due_on else None
 
 

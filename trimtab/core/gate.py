@@ -23,7 +23,7 @@ class Stopped:
 
 
 def gate(
-    order: Order, plan: Plan, prices: Mapping[str, Decimal], frozen_symbols: frozenset[str]
+    order: Order, plan: Plan, *, prices: Mapping[str, Decimal], frozen_symbols: frozenset[str]
 ) -> Stopped | None:
     """Why this order must not be sent now; None if it may. Prices are those at the time of sending."""
     if order.symbol in frozen_symbols:

@@ -58,16 +58,16 @@ def round_nearest(value: Decimal, to_places: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-to_places), rounding=ROUND_HALF_EVEN)
 
 
-def divide_down(amount: Decimal, by: Decimal, to_places: int) -> Decimal:
+def divide_down(amount: Decimal, by: Decimal, *, to_places: int) -> Decimal:
     """The largest multiple of 10^-places that is not above amount / by; both at least zero."""
     assert amount >= 0, "only shares of positive amounts are divided"
     assert by > 0, "the divisor must be positive"
     return (amount.scaleb(to_places) // by).scaleb(-to_places)
 
 
-def divide_up(amount: Decimal, by: Decimal, to_places: int) -> Decimal:
+def divide_up(amount: Decimal, by: Decimal, *, to_places: int) -> Decimal:
     """The smallest multiple of 10^-places that is not below amount / by; both at least zero."""
-    down = divide_down(amount, by, to_places)
+    down = divide_down(amount, by, to_places=to_places)
     return down if down * by == amount else down + Decimal(1).scaleb(-to_places)
 
 
@@ -83,11 +83,9 @@ def split(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     if not weights or whole == 0:
         assert total == 0, "nothing to split to"
         return [ZERO for _ in weights]
-    parts = [divide_down(total * weight, whole, CENT_PLACES) for weight in weights]
+    parts = [divide_down(total * weight, whole, to_places=CENT_PLACES) for weight in weights]
     left = int((total - sum(parts, ZERO)).scaleb(CENT_PLACES))
-    by_fraction = sorted(
-        range(len(weights)), key=lambda i: (parts[i] * whole - total * weights[i], i)
-    )
+    by_fraction = sorted(range(len(weights)), key=lambda i: (parts[i] * whole - total * weights[i], i))
     for i in by_fraction[:left]:
         parts[i] += Decimal("0.01")
     assert sum(parts, ZERO) == total, "a split loses nothing"

@@ -120,7 +120,7 @@ class Basis:
     limits: Limits
 
 
-def unpriced(weights: Weights, holdings: Holdings, prices: Mapping[str, Decimal]) -> tuple[str, ...]:
+def unpriced(weights: Weights, holdings: Holdings, *, prices: Mapping[str, Decimal]) -> tuple[str, ...]:
     """The symbols without a price that a plan would need; equity is unknown while there are any."""
     return tuple(sorted(s for s in {*weights.assets, *holdings.positions} if s not in prices))
 
@@ -178,25 +178,23 @@ class _Draft:
 
     def sell(self, symbol: str, quantity: Decimal) -> None:
         value = quantity * self.basis.prices[symbol]
-        if self._may_trade(symbol, Side.SELL, value):
+        if self._may_trade(symbol, Side.SELL, value=value):
             self._append(symbol, Side.SELL, quantity=quantity, notional=None)
 
     def buy(self, symbol: str, notional: Decimal) -> None:
         self._append(symbol, Side.BUY, quantity=None, notional=notional)
 
     def may_buy(self, symbol: str, value: Decimal) -> bool:
-        return self._may_trade(symbol, Side.BUY, value)
+        return self._may_trade(symbol, Side.BUY, value=value)
 
-    def _append(
-        self, symbol: str, side: Side, *, quantity: Decimal | None, notional: Decimal | None
-    ) -> None:
+    def _append(self, symbol: str, side: Side, *, quantity: Decimal | None, notional: Decimal | None) -> None:
         price = self.basis.prices[symbol]
         number = len(self.legs)
         self.legs.append(
             Leg(number=number, symbol=symbol, side=side, quantity=quantity, notional=notional, price=price)
         )
 
-    def _may_trade(self, symbol: str, side: Side, value: Decimal) -> bool:
+    def _may_trade(self, symbol: str, side: Side, *, value: Decimal) -> bool:
         """Whether the trade may become a leg; if not, and it is at least a cent, it is a skip."""
         cents = round_down(value, CENT_PLACES)
         if cents == 0:
@@ -204,15 +202,15 @@ class _Draft:
             return False
         if symbol in self.basis.untradable:
             details = f"asset {symbol} cannot be traded at the broker now"
-            self._skip(symbol, side, cents, SkipReason.NOT_TRADABLE, details)
+            self._skip(symbol, side, cents=cents, reason=SkipReason.NOT_TRADABLE, details=details)
             return False
         if value < self.basis.limits.min_notional:
             details = less_than_minimum(cents, self.basis.limits.min_notional)
-            self._skip(symbol, side, cents, SkipReason.LESS_THAN_MIN_NOTIONAL, details)
+            self._skip(symbol, side, cents=cents, reason=SkipReason.LESS_THAN_MIN_NOTIONAL, details=details)
             return False
         return True
 
-    def _skip(self, symbol: str, side: Side, cents: Decimal, reason: SkipReason, details: str) -> None:  # noqa: PLR0913 - the fields of one Skip
+    def _skip(self, symbol: str, side: Side, *, cents: Decimal, reason: SkipReason, details: str) -> None:
         self.skips.append(
             Skip(leg=None, symbol=symbol, side=side, notional=cents, reason=reason, details=details)
         )
@@ -249,7 +247,7 @@ def _plan_full_rebalance(draft: _Draft) -> None:
             wanted = symbol in basis.weights.assets
             price = basis.prices[symbol]
             # Out of the strategy means out to the last share.
-            quantity = divide_down(excess, price, QUANTITY_PLACES) if wanted else held
+            quantity = divide_down(excess, price, to_places=QUANTITY_PLACES) if wanted else held
             draft.sell(symbol, min(quantity, held))
     _buy_shortfalls(draft, basis.holdings.cash - draft.reserve + proceeds(draft.legs))
 
@@ -270,8 +268,7 @@ def _plan_partial_liquidation(draft: _Draft) -> None:
     shares = HUNDRED * HUNDRED
     invested = HUNDRED - basis.limits.buffer_percent
     over = {
-        symbol: draft.value(symbol)
-        - remaining * invested * basis.weights.assets.get(symbol, ZERO) / shares
+        symbol: draft.value(symbol) - remaining * invested * basis.weights.assets.get(symbol, ZERO) / shares
         for symbol in basis.holdings.positions
         if symbol not in basis.untradable
     }
@@ -289,7 +286,9 @@ def _plan_partial_liquidation(draft: _Draft) -> None:
     for symbol in order:
         if sold[symbol] > 0:
             held = basis.holdings.positions[symbol]
-            draft.sell(symbol, min(divide_up(sold[symbol], basis.prices[symbol], QUANTITY_PLACES), held))
+            draft.sell(
+                symbol, min(divide_up(sold[symbol], basis.prices[symbol], to_places=QUANTITY_PLACES), held)
+            )
     draft.short = proceeds(draft.legs) < basis.amount
 
 

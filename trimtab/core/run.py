@@ -58,9 +58,7 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     RunState.SELLING: frozenset(
         {RunState.BUYING, RunState.COMPLETED, RunState.CANCELED, RunState.FAILED, RunState.TIMED_OUT}
     ),
-    RunState.BUYING: frozenset(
-        {RunState.COMPLETED, RunState.CANCELED, RunState.FAILED, RunState.TIMED_OUT}
-    ),
+    RunState.BUYING: frozenset({RunState.COMPLETED, RunState.CANCELED, RunState.FAILED, RunState.TIMED_OUT}),
     RunState.COMPLETED: frozenset(),
     RunState.CANCELED: frozenset(),
     RunState.FAILED: frozenset(),
@@ -175,6 +173,6 @@ class Execution:
     at: datetime
 
 
-def order_id(tenant_id: str, run_id: str, leg: int, generation: int) -> str:
+def order_id(tenant_id: str, run_id: str, *, leg: int, generation: int) -> str:
     """The client order id: a name for the intent, never for its price, quantity, time or attempt."""
     return str(uuid5(ORDER_NAMESPACE, f"{tenant_id}:{run_id}:{leg}:{generation}"))

@@ -134,7 +134,7 @@ def window(sessions: Sessions, now: datetime) -> Window:
     )
 
 
-def fires(rule: CalendarRule, on: date, next_on: date, quarter_months: frozenset[int]) -> bool:
+def fires(rule: CalendarRule, on: date, *, next_on: date, quarter_months: frozenset[int]) -> bool:
     """Whether the session `on` fires the rule: it answers for each date until the next session.
 
     So a date on which the market is closed fires on the preceding session, also across the turn of
@@ -142,13 +142,13 @@ def fires(rule: CalendarRule, on: date, next_on: date, quarter_months: frozenset
     """
     day = on
     while day < next_on:
-        if _is_nominal(rule, day, quarter_months):
+        if _is_nominal(rule, day, quarter_months=quarter_months):
             return True
         day += ONE_DAY
     return False
 
 
-def _is_nominal(rule: CalendarRule, day: date, quarter_months: frozenset[int]) -> bool:
+def _is_nominal(rule: CalendarRule, day: date, *, quarter_months: frozenset[int]) -> bool:
     """Whether the rule names this date; a day that its month lacks means the month's last day."""
     last = monthrange(day.year, day.month)[1]
     match rule:
@@ -164,38 +164,40 @@ def _is_nominal(rule: CalendarRule, day: date, quarter_months: frozenset[int]) -
             assert_never(rule)
 
 
-def cooldown_ends_on(sessions: Sessions, last_rebalanced_at: datetime, cooldown_days: int) -> date:
+def cooldown_ends_on(sessions: Sessions, last_rebalanced_at: datetime, *, cooldown_days: int) -> date:
     """The first date on which the account may be rebalanced by a rule again."""
     return sessions.day_of(last_rebalanced_at) + timedelta(days=cooldown_days)
 
 
-def calendar_due(
-    sessions: Sessions,
-    rule: CalendarRule,
-    *,
-    after: date,
-    until: date,
-    eligible_from: date | None,
-    quarter_months: frozenset[int],
-) -> date | None:
-    """The last session in (after, until] that fires the rule outside the cooldown, if there is one.
-
-    Sessions before `eligible_from` lie in the cooldown: what was due on them is lost.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The sessions in (after, until]; those before `eligible_from` lie in the cooldown, and what was
+    due on them is lost.
     """
+
+    after: date
+    until: date
+    eligible_from: date | None
+
+
+def calendar_due(
+    sessions: Sessions, rule: CalendarRule, *, span: Span, quarter_months: frozenset[int]
+) -> date | None:
+    """The last session of the span that fires the rule outside the cooldown, if there is one."""
     due = None
-    for on, next_on in sessions.between(after, until):
-        if eligible_from is not None and on < eligible_from:
+    for on, next_on in sessions.between(span.after, span.until):
+        if span.eligible_from is not None and on < span.eligible_from:
             continue
-        if fires(rule, on, next_on, quarter_months):
+        if fires(rule, on, next_on=next_on, quarter_months=quarter_months):
             due = on
     return due
 
 
 def next_calendar_open(
-    sessions: Sessions, rule: CalendarRule, after: date, quarter_months: frozenset[int]
+    sessions: Sessions, rule: CalendarRule, *, after: date, quarter_months: frozenset[int]
 ) -> datetime | None:
     """The open of the next session that fires the rule; None if none is known."""
     for session, next_on in sessions.following(after):
-        if fires(rule, session.on, next_on, quarter_months):
+        if fires(rule, session.on, next_on=next_on, quarter_months=quarter_months):
             return session.opens_at
     return None

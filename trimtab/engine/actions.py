@@ -142,7 +142,7 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
     def store(tx: Tx) -> Run:
         enrollment = enrollments.of_account(tx, account.shard, request.account_id)
         if enrollment is None:
-            strategy = _own_strategy(desk, tenant_id, request, now)
+            strategy = _own_strategy(desk, tenant_id, request, now=now)
             refuse_nesting(tx, strategy)
             strategies.insert(tx, strategy)
         else:
@@ -178,7 +178,7 @@ def _followed_strategy(tx: Tx, enrollment: Enrollment, request: RunRequest) -> S
     return strategies.heads(tx, [enrollment.strategy_id])[enrollment.strategy_id]
 
 
-def _own_strategy(desk: Desk, tenant_id: str, request: RunRequest, now: datetime) -> Strategy:
+def _own_strategy(desk: Desk, tenant_id: str, request: RunRequest, *, now: datetime) -> Strategy:
     """A hidden strategy for one run with weights of its own; raising cash needs no weights."""
     if not request.targets and request.kind is not RunKind.PARTIAL_LIQUIDATION:
         raise NotEnrolled(request.account_id)

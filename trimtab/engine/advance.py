@@ -9,6 +9,7 @@ goes on from what is stored.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from trimtab.brokers.broker import Broker
@@ -58,8 +59,7 @@ def advance(desk: Desk, shard: int) -> Effects[Turn]:
 def _passes(turn: Turn) -> Effects[None]:
     moved: set[str] | None = None
     for _ in range(PASSES_MAX):
-        only = moved
-        cases = yield from read(lambda tx: open_cases(tx, turn.shard, only))
+        cases = yield from read(partial(open_cases, shard=turn.shard, only=moved))
         if not cases:
             return
         yield from _learn_prices(turn, cases)
@@ -101,7 +101,7 @@ def _learn_prices(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
 
 def _decide(case: Case, turn: Turn) -> Step:
     try:
-        return decide(case.run, facts_of(case, turn.seen, turn.desk, turn.now), turn.now)
+        return decide(case.run, facts_of(case, turn.seen, desk=turn.desk, now=turn.now), now=turn.now)
     except Exception:  # one run that nobody foresaw must not stop the others of its shard
         log.exception("run %s cannot be decided", case.run.id)
         if case.run.stop is not None:

@@ -117,7 +117,7 @@ def freeze_reason(covering: Iterable[Freeze]) -> str | None:
     return next((f"frozen: {f.reason}" for f in covering if f.symbol is None), None)
 
 
-def facts_of(case: Case, seen: Seen, desk: Desk, now: datetime) -> Facts:
+def facts_of(case: Case, seen: Seen, *, desk: Desk, now: datetime) -> Facts:
     """What `decide` may know about the case now."""
     held = f"held: {case.account.held}" if case.account.held else None
     account = seen.accounts.get(case.run.account_id)
@@ -128,7 +128,7 @@ def facts_of(case: Case, seen: Seen, desk: Desk, now: datetime) -> Facts:
         window=window(desk.calendars[case.strategy.calendar], now),
         strategy_active=case.strategy.status is StrategyStatus.ACTIVE,
         account_active=account is not None and account.is_active,
-        basis=_basis(case, seen, desk),
+        basis=_basis(case, seen, desk=desk),
         prices=seen.prices,
         frozen=freeze_reason(case.freezes) or held,
         frozen_symbols=frozenset(f.symbol for f in case.freezes if f.symbol is not None),
@@ -142,7 +142,7 @@ def facts_of(case: Case, seen: Seen, desk: Desk, now: datetime) -> Facts:
     )
 
 
-def _basis(case: Case, seen: Seen, desk: Desk) -> Basis | None:
+def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
     """What a plan would be made from; None before the account has been looked at."""
     if case.run.account_id not in seen.looked:
         return None

@@ -84,7 +84,7 @@ def ask(question: Callable[[Broker], T]) -> Effects[T]:
     return answer
 
 
-def perform(effect: Effect, db: Database, broker: Broker) -> Any:  # noqa: ANN401 - each effect has its own answer
+def perform(effect: Effect, db: Database, *, broker: Broker) -> Any:
     """Do what one effect says and return its answer."""
     match effect:
         case Read(work):
@@ -103,8 +103,8 @@ def drive(effects: Effects[T], desk: Desk) -> T:
         effect = next(effects)
         while True:
             try:
-                answer = perform(effect, desk.db, desk.broker)
-            except Exception as error:  # noqa: BLE001 - handed to the generator, which knows what to do
+                answer = perform(effect, desk.db, broker=desk.broker)
+            except Exception as error:
                 effect = effects.throw(error)
             else:
                 effect = effects.send(answer)

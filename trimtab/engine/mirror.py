@@ -57,8 +57,10 @@ def follow_broker(turn: Turn) -> Effects[Mirror]:
 
 
 def _adopt_transfers(tx: Tx, turn: Turn, transfers: Sequence[Transfer]) -> None:
-    adjustments = [Adjustment(ref=t.ref, account_id=t.account_id, amount=t.amount, at=t.at) for t in transfers]
-    holdings.insert_adjustments(tx, turn.shard, turn.desk.broker.traits.name, adjustments)
+    adjustments = [
+        Adjustment(ref=t.ref, account_id=t.account_id, amount=t.amount, at=t.at) for t in transfers
+    ]
+    holdings.insert_adjustments(tx, turn.shard, turn.desk.broker.traits.name, adjustments=adjustments)
     withdrawn: dict[str, Decimal] = {}
     for transfer in transfers:
         if transfer.amount < 0:

@@ -43,7 +43,7 @@ def value(block: Block, prices: Mapping[str, Decimal]) -> Valued:
 
 
 def may_be_due(
-    valued: Valued, weights: Weights, bands: Sequence[DriftBand], policy: EvaluationPolicy
+    valued: Valued, weights: Weights, *, bands: Sequence[DriftBand], policy: EvaluationPolicy
 ) -> NDArray[np.bool_]:
     """For each account of the block: whether a band or free cash could make a run for this strategy."""
     accounts = len(valued.block.account_ids)
@@ -52,7 +52,7 @@ def may_be_due(
     equity = valued.equity[valued.account_of]
     distance = np.abs(100 * valued.values - targets * equity)
     entry_broken = np.zeros(len(targets), np.bool_)
-    due = np.isnan(valued.equity) | _lacks_a_target(valued, weights, targets)
+    due = np.isnan(valued.equity) | _lacks_a_target(valued, weights, targets=targets)
     cash_distance = np.abs(100 * valued.cash - float(weights.cash) * valued.equity)
     for band in bands:
         percent = float(band.percent) * (1 - MARGIN)
@@ -74,9 +74,7 @@ def may_be_due(
     return due
 
 
-def _lacks_a_target(
-    valued: Valued, weights: Weights, targets: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _lacks_a_target(valued: Valued, weights: Weights, *, targets: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Accounts that hold none of some target: rare, and left to the exact rules."""
     accounts = len(valued.block.account_ids)
     held = np.bincount(valued.account_of, weights=targets > 0, minlength=accounts)

@@ -12,7 +12,18 @@ from decimal import Decimal
 from typing import TypeVar, assert_never
 
 from trimtab.brokers.broker import Accepted, OrderReport, Outcome, Refused, Unknown
-from trimtab.core.decide import Abandon, Ask, CancelOrders, Fail, Finish, Look, Resend, Step, StorePlan, Submit
+from trimtab.core.decide import (
+    Abandon,
+    Ask,
+    CancelOrders,
+    Fail,
+    Finish,
+    Look,
+    Resend,
+    Step,
+    StorePlan,
+    Submit,
+)
 from trimtab.core.money import ZERO
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
 from trimtab.database import Tx
@@ -86,7 +97,7 @@ def store_plans(turn: Turn, cases: Sequence[tuple[Case, StorePlan]]) -> Effects[
     def store(tx: Tx) -> None:
         applied = runs.change(tx, changes, turn.now)
         ours = [(case, step) for case, step in cases if case.run.id in applied]
-        orders.insert_plans(tx, turn.shard, {case.run.id: step.plan for case, step in ours}, turn.now)
+        orders.insert_plans(tx, turn.shard, {case.run.id: step.plan for case, step in ours}, now=turn.now)
         reclaimed = [case.run.account_id for case, _ in ours if _takes_back(case)]
         shards.set_aside(tx, dict.fromkeys(reclaimed, ZERO))
 
@@ -105,9 +116,7 @@ def submit(turn: Turn, cases: Sequence[tuple[Case, Submit]]) -> Effects[None]:
         yield from _send(turn, (yield from turn.commit(_intents_of(turn, batch))))
 
 
-def _batches(
-    cases: Sequence[tuple[Case, Submit]], orders_max: int
-) -> Iterator[list[tuple[Case, Submit]]]:
+def _batches(cases: Sequence[tuple[Case, Submit]], orders_max: int) -> Iterator[list[tuple[Case, Submit]]]:
     """Whole runs, as many as fit; a run larger than a batch is a batch of its own."""
     batch: list[tuple[Case, Submit]] = []
     size = 0
@@ -185,7 +194,7 @@ def _settled(order: Order, outcome: Outcome) -> Settled | None:
         case Accepted(report):
             return _from_report(report)
         case Refused(reason):
-            return _without_report(order, OrderState.REFUSED, reason)
+            return _without_report(order, OrderState.REFUSED, reason=reason)
         case Unknown():
             return None
         case _:
@@ -202,7 +211,7 @@ def _from_report(report: OrderReport) -> Settled:
     )
 
 
-def _without_report(order: Order, state: OrderState, reason: str) -> Settled:
+def _without_report(order: Order, state: OrderState, *, reason: str) -> Settled:
     return Settled(
         client_order_id=order.client_order_id,
         state=state,
@@ -215,7 +224,7 @@ def _without_report(order: Order, state: OrderState, reason: str) -> Settled:
 def _record(turn: Turn, settled: Sequence[Settled]) -> Effects[None]:
     if settled:
         name = turn.desk.broker.traits.name
-        yield from turn.commit(lambda tx: orders.settle(tx, turn.shard, name, settled, turn.now))
+        yield from turn.commit(lambda tx: orders.settle(tx, turn.shard, name, settled=settled, now=turn.now))
 
 
 def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
@@ -245,7 +254,9 @@ def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Eff
 def abandon(turn: Turn, cases: Sequence[tuple[Case, Abandon]]) -> Effects[None]:
     reason = "the broker does not know this order"
     settled = [
-        _without_report(order, OrderState.ABANDONED, reason) for _, step in cases for order in step.orders
+        _without_report(order, OrderState.ABANDONED, reason=reason)
+        for _, step in cases
+        for order in step.orders
     ]
     yield from _record(turn, settled)
 
@@ -262,7 +273,7 @@ def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
         ours = [(case, step) for case, step in cases if case.run.id in applied]
         rebalanced = [case.run.enrollment_id for case, step in ours if step.rebalanced]
         followed = [enrollment_id for enrollment_id in rebalanced if enrollment_id is not None]
-        enrollments.set_rebalanced(tx, turn.shard, followed, turn.now)
+        enrollments.set_rebalanced(tx, turn.shard, followed, at=turn.now)
         shards.set_aside(tx, _raised([case for case, _ in ours]))
         shards.hold(tx, {case.run.account_id: step.hold for case, step in ours if step.hold})
         return len(applied)

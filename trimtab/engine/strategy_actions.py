@@ -81,9 +81,7 @@ class StrategyChange:
     reactivate: bool = False
 
 
-def change_strategy(
-    desk: Desk, tenant_id: str, *, strategy_id: str, change: StrategyChange
-) -> Strategy:
+def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: StrategyChange) -> Strategy:
     """Change the head; new targets, conditions or cooldown make a new version.
 
     A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
@@ -93,13 +91,15 @@ def change_strategy(
     before = desk.db.read(lambda tx: _require(tx, tenant_id, strategy_id))
     definition = _changed(before.definition, change)
     _refuse_problems(definition)
-    eligible = _are_eligible(desk, definition.targets, required=change.targets is not None or change.reactivate)
+    eligible = _are_eligible(
+        desk, definition.targets, required=change.targets is not None or change.reactivate
+    )
 
     def store(tx: Tx) -> Strategy:
         head = strategies.locked(tx, tenant_id, strategy_id)
         if head is None or head.status is StrategyStatus.INACTIVE:
             raise StrategyNotActive(strategy_id)
-        after = _next_head(head, change, now)
+        after = _next_head(head, change, now=now)
         if eligible:
             after = replace(after, status=StrategyStatus.ACTIVE)
         refuse_nesting(tx, after)
@@ -120,7 +120,7 @@ def _changed(definition: Definition, change: StrategyChange) -> Definition:
     )
 
 
-def _next_head(head: Strategy, change: StrategyChange, now: datetime) -> Strategy:
+def _next_head(head: Strategy, change: StrategyChange, *, now: datetime) -> Strategy:
     definition = _changed(head.definition, change)
     version = head.version if definition == head.definition else head.version + 1
     retargets = (definition.targets, definition.conditions) != (
@@ -239,5 +239,9 @@ def _refuse_problems(definition: Definition) -> None:
 def _why_ineligible(asset: Asset | None) -> str | None:
     if asset is None:
         return "not found"
-    flags = {"not active": asset.active, "not tradable": asset.tradable, "not fractionable": asset.fractionable}
+    flags = {
+        "not active": asset.active,
+        "not tradable": asset.tradable,
+        "not fractionable": asset.fractionable,
+    }
     return next((why for why, holds in flags.items() if not holds), None)

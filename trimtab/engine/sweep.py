@@ -20,7 +20,7 @@ from trimtab.core.enrollment import (
     queued_run,
 )
 from trimtab.core.plan import Holdings
-from trimtab.core.sessions import Sessions, calendar_due
+from trimtab.core.sessions import Sessions, Span, calendar_due
 from trimtab.core.strategy import Strategy, StrategyStatus, Weights
 from trimtab.database import Tx
 from trimtab.engine.cases import weights_of, with_nested
@@ -60,7 +60,7 @@ class _Findings:
     marks: dict[tuple[date, int | None], list[str]] = field(default_factory=dict)
     due: list[tuple[Enrollment, Strategy, tuple[Due, ...]]] = field(default_factory=list)
 
-    def mark(self, enrollment_id: str, on: date, version: int | None) -> None:
+    def mark(self, enrollment_id: str, on: date, *, version: int | None) -> None:
         self.evaluated.add(enrollment_id)
         self.marks.setdefault((on, version), []).append(enrollment_id)
 
@@ -85,19 +85,19 @@ def sweep(desk: Desk, shard: int) -> Effects[Swept]:
     turn = Turn(desk=desk, shard=shard, epoch=(yield from commit(lambda tx: shards.take(tx, shard))))
     mirror = yield from follow_broker(turn)
     roster, heads, set_aside = yield from read(lambda tx: _read_roster(tx, shard))
-    groups = list(_groups(turn, roster, heads, mirror.block))
+    groups = list(_groups(turn, roster, heads, block=mirror.block))
     symbols = set(mirror.block.symbols).union(*(group.weights.assets for group in groups))
     prices = yield from ask(lambda broker: broker.prices(symbols))
     world = _World(valued=value(mirror.block, prices), prices=prices, set_aside=set_aside)
-    close = [(group, _close(group, roster, world, desk)) for group in groups]
+    close = [(group, _close(group, roster, world=world, desk=desk)) for group in groups]
     ids = [roster.ids[member] for _, members in close for member, _ in members]
     enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
     findings = _Findings()
     for group, members in close:
-        _dismiss(group, {member for member, _ in members}, roster, findings)
+        _dismiss(group, {member for member, _ in members}, roster=roster, findings=findings)
         for member, row in members:
-            standing = _standing(group, enrolled[roster.ids[member]], world, row)
-            _evaluate(standing, desk, findings)
+            standing = _standing(group, enrolled[roster.ids[member]], world=world, row=row)
+            _evaluate(standing, desk, findings=findings)
     created = yield from turn.commit(lambda tx: _store(tx, turn, findings))
     return Swept(evaluated=frozenset(findings.evaluated), created=created)
 
@@ -108,11 +108,10 @@ def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy], dict[
     return roster, heads, shards.amounts_set_aside(tx, shard)
 
 
-def _groups(
-    turn: Turn, roster: Roster, heads: Mapping[str, Strategy], block: Block
-) -> Iterator[_Group]:
+def _groups(turn: Turn, roster: Roster, heads: Mapping[str, Strategy], *, block: Block) -> Iterator[_Group]:
     """Enrollments by strategy: those whose strategy is active, in its evaluation window, and whose
-    account the broker shows as active."""
+    account the broker shows as active.
+    """
     row_of = {
         account_id: row
         for row, (account_id, active) in enumerate(zip(block.account_ids, block.active, strict=True))
@@ -140,16 +139,16 @@ def _groups(
             )
 
 
-def _close(group: _Group, roster: Roster, world: _World, desk: Desk) -> list[tuple[int, int]]:
+def _close(group: _Group, roster: Roster, *, world: _World, desk: Desk) -> list[tuple[int, int]]:
     """The members that could be due: for these the exact rules decide."""
     definition = group.strategy.definition
-    flagged = may_be_due(world.valued, group.weights, definition.bands, desk.evaluation)
+    flagged = may_be_due(world.valued, group.weights, bands=definition.bands, policy=desk.evaluation)
     due_since: dict[str, bool] = {}
     close = []
     for member, row in group.members:
         evaluated_on = roster.evaluated_on[member]
         if evaluated_on not in due_since:
-            due_since[evaluated_on] = _calendar_may_be_due(group, date.fromisoformat(evaluated_on), desk)
+            due_since[evaluated_on] = _calendar_may_be_due(group, date.fromisoformat(evaluated_on), desk=desk)
         if (
             flagged[row]
             or due_since[evaluated_on]
@@ -161,22 +160,16 @@ def _close(group: _Group, roster: Roster, world: _World, desk: Desk) -> list[tup
     return close
 
 
-def _calendar_may_be_due(group: _Group, after: date, desk: Desk) -> bool:
+def _calendar_may_be_due(group: _Group, after: date, *, desk: Desk) -> bool:
     rule = group.strategy.definition.calendar_rule
     if rule is None:
         return False
-    due = calendar_due(
-        group.sessions,
-        rule,
-        after=after,
-        until=group.session_on,
-        eligible_from=None,
-        quarter_months=desk.evaluation.quarter_months,
-    )
-    return due is not None
+    span = Span(after=after, until=group.session_on, eligible_from=None)
+    months = desk.evaluation.quarter_months
+    return calendar_due(group.sessions, rule, span=span, quarter_months=months) is not None
 
 
-def _dismiss(group: _Group, close: set[int], roster: Roster, findings: _Findings) -> None:
+def _dismiss(group: _Group, close: set[int], *, roster: Roster, findings: _Findings) -> None:
     """Members that are certain not to be due have been evaluated all the same."""
     on = group.session_on.isoformat()
     version = group.strategy.version
@@ -186,10 +179,10 @@ def _dismiss(group: _Group, close: set[int], roster: Roster, findings: _Findings
         if roster.evaluated_on[member] == on and roster.evaluated_version[member] == version:
             findings.evaluated.add(roster.ids[member])
         else:
-            findings.mark(roster.ids[member], group.session_on, version)
+            findings.mark(roster.ids[member], group.session_on, version=version)
 
 
-def _standing(group: _Group, enrollment: Enrollment, world: _World, row: int) -> Standing:
+def _standing(group: _Group, enrollment: Enrollment, *, world: _World, row: int) -> Standing:
     return Standing(
         enrollment=enrollment,
         strategy=group.strategy,
@@ -201,14 +194,14 @@ def _standing(group: _Group, enrollment: Enrollment, world: _World, row: int) ->
     )
 
 
-def _evaluate(standing: Standing, desk: Desk, findings: _Findings) -> None:
+def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
     """Decide exactly; what cannot be evaluated stays as it was, and so does what is due for it."""
     verdict = evaluate(standing, desk.evaluation)
     if isinstance(verdict, NotEvaluated):
         return
     waits = keeps_update_pending(standing, desk.evaluation)
     version = None if waits else standing.strategy.version
-    findings.mark(standing.enrollment.id, standing.session_on, version)
+    findings.mark(standing.enrollment.id, standing.session_on, version=version)
     if verdict.due:
         findings.due.append((standing.enrollment, standing.strategy, verdict.due))
 
@@ -220,14 +213,12 @@ def _store(tx: Tx, turn: Turn, findings: _Findings) -> int:
     shards.set_swept(tx, turn.shard, turn.now)
     accounts = [enrollment.account_id for enrollment, _, _ in findings.due]
     slots = {due.slot for _, _, dues in findings.due for due in dues}
-    taken = runs.slots_taken(tx, turn.shard, accounts, slots) if accounts else set()
+    taken = runs.slots_taken(tx, turn.shard, accounts, slots=slots) if accounts else set()
     queued = []
     for enrollment, strategy, dues in findings.due:
         free = next((due for due in dues if (enrollment.account_id, due.slot) not in taken), None)
         if free is not None:
             version = strategy.version
             run_id = turn.desk.new_id()
-            queued.append(
-                queued_run(enrollment, free, run_id=run_id, strategy_version=version, now=turn.now)
-            )
+            queued.append(queued_run(enrollment, free, run_id=run_id, strategy_version=version, now=turn.now))
     return len(runs.insert(tx, queued))

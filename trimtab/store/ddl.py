@@ -23,31 +23,29 @@ def one_of(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
-def legal_transitions(dialect: str, table: str, legal: Mapping[str, Sequence[str]]) -> list[str]:
+def legal_transitions(dialect: str, table: str, *, legal: Mapping[str, Sequence[str]]) -> list[str]:
     """Refuse any change of `state` that the table of transitions does not name."""
     pairs = [f"(OLD.state = '{a}' AND NEW.state IN ({one_of(b)}))" for a, b in legal.items() if b]
     illegal = f"NEW.state <> OLD.state AND NOT ({' OR '.join(pairs)})"
-    return _refuse(dialect, f"{table}_transitions", table, "UPDATE OF state", illegal)
+    return _refuse(dialect, f"{table}_transitions", table=table, event="UPDATE OF state", condition=illegal)
 
 
 def immutable(dialect: str, table: str) -> list[str]:
     """Refuse every change to a stored row."""
     return [
-        *_refuse(dialect, f"{table}_no_update", table, "UPDATE", "1 = 1"),
-        *_refuse(dialect, f"{table}_no_delete", table, "DELETE", "1 = 1"),
+        *_refuse(dialect, f"{table}_no_update", table=table, event="UPDATE", condition="1 = 1"),
+        *_refuse(dialect, f"{table}_no_delete", table=table, event="DELETE", condition="1 = 1"),
     ]
 
 
-def _refuse(dialect: str, name: str, table: str, event: str, condition: str) -> list[str]:
+def _refuse(dialect: str, name: str, *, table: str, event: str, condition: str) -> list[str]:
     why = f"{name}: this change is not allowed"
     if dialect == "sqlite":
-        return [
-            f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {condition} "
-            f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
-        ]
+        body = f"BEGIN SELECT RAISE(ABORT, '{why}'); END"
+        return [f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {condition} {body}"]
+    body = f"$$ BEGIN RAISE EXCEPTION '{why}'; END $$"
+    when = f"FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION {name}()"
     return [
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{why}'; END $$",
-        f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN ({condition}) "
-        f"EXECUTE FUNCTION {name}()",
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {body}",
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table} {when}",
     ]

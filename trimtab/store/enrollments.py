@@ -151,7 +151,7 @@ def set_evaluated(
     )
 
 
-def set_rebalanced(tx: Tx, shard: int, enrollment_ids: Collection[str], at: datetime) -> None:
+def set_rebalanced(tx: Tx, shard: int, enrollment_ids: Collection[str], *, at: datetime) -> None:
     tx.execute(
         """UPDATE enrollments SET last_rebalanced_at = :at, updated_at = :at
            WHERE shard = :shard AND id IN :ids""",

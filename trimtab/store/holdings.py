@@ -36,9 +36,7 @@ class Block:
     def holdings(self, row: int) -> Holdings:
         """The exact holdings of one account."""
         entries = range(self.starts[row], self.starts[row + 1])
-        positions = {
-            self.symbols[self.symbol_of[e]]: Decimal(int(self.nanos[e])) * NANO for e in entries
-        }
+        positions = {self.symbols[self.symbol_of[e]]: Decimal(int(self.nanos[e])) * NANO for e in entries}
         return Holdings(cash=Decimal(self.cash[row]), positions=positions)
 
 
@@ -155,7 +153,7 @@ class Adjustment:
     at: datetime
 
 
-def insert_adjustments(tx: Tx, shard: int, broker: str, adjustments: list[Adjustment]) -> None:
+def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adjustment]) -> None:
     tx.many(
         """INSERT INTO adjustments (shard, broker, ref, account_id, amount, at)
            VALUES (:shard, :broker, :ref, :account_id, :amount, :at) ON CONFLICT (broker, ref) DO NOTHING""",

@@ -13,10 +13,10 @@ from trimtab.database import Row, Tx, instant, micros
 from trimtab.store.plans import plan_from, plan_text
 
 
-def insert_plans(tx: Tx, shard: int, plans: Mapping[str, Plan], now: datetime) -> None:
+def insert_plans(tx: Tx, shard: int, plans: Mapping[str, Plan], *, now: datetime) -> None:
     """Store each run's plan, for good."""
     rows = [(shard, run_id, *plan_text(plan), micros(now)) for run_id, plan in plans.items()]
-    tx.insert("plans", ("shard", "run_id", "body", "body_hash", "planned_at"), rows)
+    tx.insert("plans", ("shard", "run_id", "body", "body_hash", "planned_at"), rows=rows)
 
 
 def plans(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Plan]:
@@ -75,7 +75,7 @@ def insert_intents(tx: Tx, shard: int, *, epoch: int, intents: Sequence[Order]) 
         )
         for order in intents
     ]
-    tx.insert("orders", _ORDER_COLUMNS, rows)
+    tx.insert("orders", _ORDER_COLUMNS, rows=rows)
 
 
 def set_sent(tx: Tx, client_order_ids: Collection[str], *, epoch: int, now: datetime) -> None:
@@ -99,9 +99,9 @@ class Settled:
     executions: tuple[Execution, ...]
 
 
-def settle(tx: Tx, shard: int, broker: str, settled: Sequence[Settled], now: datetime) -> None:  # noqa: PLR0917
+def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime) -> None:
     """Record states and executions; what was filled is the sum of the executions, each counted once."""
-    insert_executions(tx, shard, broker, [e for one in settled for e in one.executions])
+    insert_executions(tx, shard, broker, executions=[e for one in settled for e in one.executions])
     filled = _filled(tx, [one.client_order_id for one in settled if one.executions])
     nothing = (ZERO, ZERO)
     tx.many(
@@ -124,7 +124,7 @@ def settle(tx: Tx, shard: int, broker: str, settled: Sequence[Settled], now: dat
     )
 
 
-def insert_executions(tx: Tx, shard: int, broker: str, executions: Sequence[Execution]) -> None:
+def insert_executions(tx: Tx, shard: int, broker: str, *, executions: Sequence[Execution]) -> None:
     """Store the executions that are new; a repeated one changes nothing."""
     tx.many(
         """INSERT INTO executions (shard, broker, execution_id, client_order_id, quantity, price, executed_at)
@@ -207,7 +207,7 @@ def insert_skips(tx: Tx, shard: int, skips: Mapping[str, Sequence[Skip]]) -> Non
     ]
     columns = ("shard", "run_id", "leg", "symbol", "side", "notional", "reason", "details")
     if rows:
-        tx.insert("skips", columns, rows)
+        tx.insert("skips", columns, rows=rows)
 
 
 def skips(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Skip]]:

@@ -39,7 +39,7 @@ def insert(tx: Tx, runs: Sequence[Run]) -> set[str]:
 
 
 def slots_taken(
-    tx: Tx, shard: int, account_ids: Collection[str], slots: Collection[str]
+    tx: Tx, shard: int, account_ids: Collection[str], *, slots: Collection[str]
 ) -> set[tuple[str, str]]:
     """Which of these slots have had their run, by account."""
     rows = tx.rows(
@@ -153,7 +153,7 @@ def cancel_queued(tx: Tx, run_id: str, *, reason: str | None, now: datetime) -> 
     )
     if row is None:
         return False
-    _insert_events(tx, row["shard"], [(run_id, RunState.CANCELED)], now)
+    _insert_events(tx, row["shard"], [(run_id, RunState.CANCELED)], now=now)
     return True
 
 
@@ -192,7 +192,7 @@ def change(tx: Tx, changes: Sequence[Change], now: datetime) -> set[str]:
     current = [change for change in changes if versions[change.run.id] == change.run.version]
     tx.many(_CHANGE, [_change_params(change, now) for change in current])
     moved = [(c.run.id, c.state) for c in current if c.state is not c.run.state]
-    _insert_events(tx, changes[0].run.shard, moved, now)
+    _insert_events(tx, changes[0].run.shard, moved, now=now)
     return {change.run.id for change in current}
 
 
@@ -219,15 +219,12 @@ def _change_params(change: Change, now: datetime) -> dict[str, object]:
     }
 
 
-def _insert_events(tx: Tx, shard: int, moved: Sequence[tuple[str, RunState]], now: datetime) -> None:
+def _insert_events(tx: Tx, shard: int, moved: Sequence[tuple[str, RunState]], *, now: datetime) -> None:
     tx.many(
         """INSERT INTO events (shard, run_id, number, state, at)
            SELECT :shard, :run_id, MAX(number) + 1, :state, :at FROM events
            WHERE shard = :shard AND run_id = :run_id""",
-        [
-            {"shard": shard, "run_id": run_id, "state": state, "at": micros(now)}
-            for run_id, state in moved
-        ],
+        [{"shard": shard, "run_id": run_id, "state": state, "at": micros(now)} for run_id, state in moved],
     )
 
 

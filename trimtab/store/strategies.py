@@ -131,9 +131,7 @@ def definitions(tx: Tx, versions: Collection[tuple[str, int]]) -> dict[tuple[str
     }
 
 
-def set_status(
-    tx: Tx, strategy_ids: Collection[str], status: StrategyStatus, *, now: datetime
-) -> None:
+def set_status(tx: Tx, strategy_ids: Collection[str], status: StrategyStatus, *, now: datetime) -> None:
     tx.execute(
         "UPDATE strategies SET status = :status, updated_at = :now WHERE id IN :ids",
         ids=list(strategy_ids),

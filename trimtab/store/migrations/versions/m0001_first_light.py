@@ -239,8 +239,8 @@ def upgrade() -> None:
         if statement.strip():
             op.execute(statement)
     guards = [
-        *legal_transitions(dialect, "runs", {a: sorted(b) for a, b in TRANSITIONS.items()}),
-        *legal_transitions(dialect, "orders", {a: sorted(b) for a, b in ORDER_TRANSITIONS.items()}),
+        *legal_transitions(dialect, "runs", legal={a: sorted(b) for a, b in TRANSITIONS.items()}),
+        *legal_transitions(dialect, "orders", legal={a: sorted(b) for a, b in ORDER_TRANSITIONS.items()}),
         *immutable(dialect, "plans"),
         *immutable(dialect, "strategy_versions"),
         *immutable(dialect, "executions"),
