@@ -251,7 +251,8 @@ class PostgresDatabase:
             kwargs={
                 "row_factory": dict_row,
                 "connect_timeout": 5,
-                "options": f"-c search_path={schema} -c timezone=UTC -c synchronous_commit=on",
+                "options": f"-c search_path={schema} -c timezone=UTC -c synchronous_commit=on "
+                "-c plan_cache_mode=force_custom_plan",
             },
             open=False,
         )

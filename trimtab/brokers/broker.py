@@ -1,0 +1,134 @@
+"""What Trimtab asks of a broker, and the three answers an order can get.
+
+A broker is a place with prices, accounts and orders. It is always asked about many things at once,
+because the engine works on a whole shard; a broker that answers one by one loops inside. Every
+question may raise BrokerDown; `submit` never does: an order whose fate is open is `Unknown`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from trimtab.core.plan import Holdings
+from trimtab.core.run import Execution, Order, OrderState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What may be relied on.
+
+    `quarantine` is longer than an order can take to surface after it was sent; `batch` is how many
+    orders may be under way at once, so that a crash leaves dozens of open questions, not thousands.
+    """
+
+    name: str
+    drops_duplicates: bool
+    quarantine: timedelta
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """An account as the broker sees it now; `status` is the broker's word, ACTIVE if it may trade."""
+
+    account_id: str
+    status: str
+    holdings: Holdings
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "ACTIVE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    symbol: str
+    asset_id: str
+    active: bool
+    tradable: bool
+    fractionable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """An order as the broker sees it; `executions` may repeat, their ids tell."""
+
+    client_order_id: str
+    broker_order_id: str
+    account_id: str
+    symbol: str
+    quantity: Decimal | None
+    notional: Decimal | None
+    state: OrderState
+    executions: tuple[Execution, ...]
+    reason: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    report: OrderReport
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Proven never to have become an order."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may or may not be an order now: look it up, never assume."""
+
+    reason: str
+
+
+Outcome = Accepted | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Cash that came (positive) or went (negative) without a trade; `ref` is unique at the broker."""
+
+    ref: str
+    account_id: str
+    amount: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What happened since a cursor: accounts whose holdings changed, and cash transfers."""
+
+    cursor: int
+    changed: frozenset[str]
+    transfers: tuple[Transfer, ...]
+
+
+class Broker(Protocol):
+    @property
+    def traits(self) -> Traits: ...
+
+    def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
+        """Accounts by id; unknown ids are absent."""
+
+    def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
+        """Assets by symbol; unknown symbols are absent."""
+
+    def prices(self, symbols: Collection[str]) -> Mapping[str, Decimal]:
+        """Current prices; a symbol without a current price is absent."""
+
+    def submit(self, orders: Sequence[Order]) -> list[Outcome]:
+        """Send each order once, in this order; one outcome each."""
+
+    def lookup(self, client_order_ids: Collection[str]) -> dict[str, OrderReport]:
+        """Orders by client order id; orders the broker does not know are absent."""
+
+    def cancel(self, client_order_ids: Collection[str]) -> None:
+        """Ask to cancel; whether it worked shows in `lookup`."""
+
+    def feed(self, since: int) -> Feed:
+        """What happened after the cursor; 0 is the beginning."""
