@@ -27,43 +27,27 @@ from trimtab.core.decide import (
     Wait,
     decide,
 )
-from trimtab.core.errors import BrokerDown
+from trimtab.core.sessions import Window, window
 from trimtab.engine import steps
 from trimtab.engine.cases import Case, facts_of, open_cases
-from trimtab.engine.desk import Desk, Effects, ask, commit, read
-from trimtab.engine.steps import Turn
-from trimtab.store import shards
+from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.turn import Turn
 
 log = logging.getLogger(__name__)
 
 # More passes than any run has steps; only a step that does not move its run could get here.
 PASSES_MAX = 200
 POLL = timedelta(seconds=5)
-RETRY_BROKER = timedelta(seconds=5)
 
 
-def advance(desk: Desk, shard: int) -> Effects[Turn]:
-    """Take the shard, and every open run in it as far as it goes now."""
-    turn = Turn(desk=desk, shard=shard, epoch=(yield from commit(lambda tx: shards.take(tx, shard))))
-    try:
-        yield from _passes(turn)
-    except BrokerDown as error:
-        log.warning("shard %d: %s", shard, error)
-        turn.wake_by(turn.now + RETRY_BROKER)
-    wake_at = turn.wake_at
-    if wake_at is not None:
-        yield from commit(lambda tx: shards.mark_due(tx, shard, wake_at))
-    return turn
-
-
-def _passes(turn: Turn) -> Effects[None]:
+def advance(turn: Turn) -> Effects[None]:
+    """Take every open run of the shard as far as it goes now."""
     moved: set[str] | None = None
     for _ in range(PASSES_MAX):
         cases = yield from read(partial(open_cases, shard=turn.shard, only=moved))
         if not cases:
             return
-        yield from _learn_prices(turn, cases)
-        decided = [(case, _decide(case, turn)) for case in cases]
+        decided = yield from _decide_all(turn, cases)
         for _, step in decided:
             if isinstance(step, Wait):
                 turn.wake_by(step.until)
@@ -72,6 +56,27 @@ def _passes(turn: Turn) -> Effects[None]:
             _poll_working_orders(turn, cases)
             return
     raise AssertionError(f"shard {turn.shard}: a run did not come to rest in {PASSES_MAX} passes")
+
+
+def _decide_all(turn: Turn, cases: Sequence[Case]) -> Effects[list[tuple[Case, Step]]]:
+    """Decide every case; those that need a look at their account get it and are decided again."""
+    yield from _learn_prices(turn, cases)
+    windows = _windows(turn, cases)
+    decided = [(case, _decide(turn, case, windows[case.strategy.calendar])) for case in cases]
+    blind = [case for case, step in decided if isinstance(step, Look)]
+    if not blind:
+        return decided
+    yield from steps.look(turn, blind)
+    yield from _learn_prices(turn, blind)
+    return [
+        (case, _decide(turn, case, windows[case.strategy.calendar]) if isinstance(step, Look) else step)
+        for case, step in decided
+    ]
+
+
+def _windows(turn: Turn, cases: Sequence[Case]) -> dict[str, Window]:
+    calendars = {case.strategy.calendar for case in cases}
+    return {name: window(turn.desk.calendars[name], turn.now) for name in calendars}
 
 
 def _poll_working_orders(turn: Turn, cases: Sequence[Case]) -> None:
@@ -99,9 +104,9 @@ def _learn_prices(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
     turn.seen.symbols_asked |= new
 
 
-def _decide(case: Case, turn: Turn) -> Step:
+def _decide(turn: Turn, case: Case, window: Window) -> Step:
     try:
-        return decide(case.run, facts_of(case, turn.seen, desk=turn.desk, now=turn.now), now=turn.now)
+        return decide(case.run, facts_of(case, turn.seen, desk=turn.desk, window=window), now=turn.now)
     except Exception:  # one run that nobody foresaw must not stop the others of its shard
         log.exception("run %s cannot be decided", case.run.id)
         if case.run.stop is not None:
@@ -130,7 +135,6 @@ PERFORMERS: Mapping[type[Step], Callable[[Turn, Sequence[tuple[Case, Any]]], Eff
     Submit: steps.submit,
     Abandon: steps.abandon,
     Ask: steps.look_up,
-    Look: steps.look,
     StorePlan: steps.store_plans,
     Finish: steps.finish,
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
@@ -10,7 +9,7 @@ from trimtab.core.decide import Facts
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
 from trimtab.core.run import Initiator, Order, Run, RunKind
-from trimtab.core.sessions import window
+from trimtab.core.sessions import Window
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
@@ -117,7 +116,7 @@ def freeze_reason(covering: Iterable[Freeze]) -> str | None:
     return next((f"frozen: {f.reason}" for f in covering if f.symbol is None), None)
 
 
-def facts_of(case: Case, seen: Seen, *, desk: Desk, now: datetime) -> Facts:
+def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
     """What `decide` may know about the case now."""
     held = f"held: {case.account.held}" if case.account.held else None
     account = seen.accounts.get(case.run.account_id)
@@ -125,7 +124,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, now: datetime) -> Facts:
         plan=case.plan,
         orders=case.orders,
         skips=case.skips,
-        window=window(desk.calendars[case.strategy.calendar], now),
+        window=window,
         strategy_active=case.strategy.status is StrategyStatus.ACTIVE,
         account_active=account is not None and account.is_active,
         basis=_basis(case, seen, desk=desk),

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from trimtab.core.errors import BrokerDown, Fenced
-from trimtab.engine.advance import advance
+from trimtab.core.errors import Fenced
 from trimtab.engine.desk import Desk, drive
 from trimtab.engine.strategy_actions import review_assets
-from trimtab.engine.sweep import sweep
+from trimtab.engine.work import work
 from trimtab.store import shards
 
 log = logging.getLogger(__name__)
@@ -40,41 +39,21 @@ def settle(desk: Desk) -> Settled:
     """
     evaluated: set[str] = set()
     created = finished = orders = 0
-    _review(desk)
+    review_assets(desk)
     pending = desk.db.read(shards.numbers)
     for _ in range(ROUNDS_MAX):
-        moved = []
-        for shard in pending:
-            swept = _sweep(desk, shard)
-            turn = drive(advance(desk, shard), desk)
-            evaluated |= swept[0]
-            created += swept[1]
-            finished += turn.finished
-            orders += turn.orders
-            if turn.finished:
-                moved.append(shard)
-        if not moved:
+        turns = [drive(work(desk, shard), desk) for shard in pending]
+        evaluated.update(*(turn.evaluated for turn in turns))
+        created += sum(turn.created for turn in turns)
+        finished += sum(turn.finished for turn in turns)
+        orders += sum(turn.orders for turn in turns)
+        # A run that has ended may let its account be evaluated again.
+        pending = [turn.shard for turn in turns if turn.finished]
+        if not pending:
             return Settled(
                 evaluated=len(evaluated), runs_created=created, runs_finished=finished, orders=orders
             )
-        pending = moved
     raise AssertionError(f"nothing settled in {ROUNDS_MAX} rounds")
-
-
-def _review(desk: Desk) -> None:
-    try:
-        review_assets(desk)
-    except BrokerDown as error:
-        log.warning("assets were not reviewed: %s", error)
-
-
-def _sweep(desk: Desk, shard: int) -> tuple[frozenset[str], int]:
-    try:
-        swept = drive(sweep(desk, shard), desk)
-    except BrokerDown as error:
-        log.warning("shard %d was not evaluated: %s", shard, error)
-        return frozenset(), 0
-    return swept.evaluated, swept.created
 
 
 class LocalDriver:
@@ -103,20 +82,20 @@ class LocalDriver:
 
 
 def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
-    """One look at all shards: work those that are due, sweep those that have not been for a while."""
+    """One look at all shards: work those that are due, and those that have not been worked for a while
+    during which a market was open.
+    """
     now = desk.clock()
     market_open = any(sessions.may_evaluate(now) for sessions in desk.calendars.values())
-    due = set(desk.db.read(lambda tx: shards.due(tx, now)))
-    for shard in desk.db.read(shards.numbers):
+    to_work = desk.db.read(
+        lambda tx: shards.to_work(tx, now, idle_since=now - SWEEP_EVERY if market_open else None)
+    )
+    if to_work:
+        review_assets(desk)
+    for shard in to_work:
         if stopping():
             return
-        last = desk.db.read(lambda tx, shard=shard: shards.swept_at(tx, shard))  # type: ignore[misc]
-        stale = market_open and (last is None or now - last >= SWEEP_EVERY)
-        if not (stale or shard in due):
-            continue
-        _review(desk)
         try:
-            _sweep(desk, shard)
-            drive(advance(desk, shard), desk)
+            drive(work(desk, shard), desk)
         except Fenced as error:
             log.info("%s", error)

@@ -1,11 +1,10 @@
 """Folding the broker's feed into a shard's mirror of holdings.
 
 Between runs the broker is right: whatever it shows is adopted, and cash that came or went without a
-trade of ours is recorded as an adjustment. Money that leaves an account is taken first from what was
-set aside for leaving.
+trade of ours is recorded as an adjustment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,7 +12,7 @@ from trimtab.brokers.broker import Account, Feed, Transfer
 from trimtab.core.money import ZERO
 from trimtab.database import Tx
 from trimtab.engine.desk import Effects, ask, read
-from trimtab.engine.steps import Turn
+from trimtab.engine.turn import Turn
 from trimtab.store import holdings, shards
 from trimtab.store.holdings import Adjustment, Mirror, Mirrored
 
@@ -22,55 +21,64 @@ from trimtab.store.holdings import Adjustment, Mirror, Mirrored
 CURSOR_SLACK = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """The mirror as of now, and the money in each account that is not its strategy's.
+
+    What is new in it is stored with the findings of the sweep that follows.
+    """
+
     mirror: Mirror
-    account_ids: list[str]
+    is_new: bool
+    transfers: tuple[Transfer, ...]
+    set_aside: Mapping[str, Decimal]
+
+    def store(self, tx: Tx, turn: Turn) -> None:
+        if not self.is_new:
+            return
+        holdings.write(tx, turn.shard, mirror=self.mirror)
+        adjustments = [
+            Adjustment(ref=t.ref, account_id=t.account_id, amount=t.amount, at=t.at) for t in self.transfers
+        ]
+        name = turn.desk.broker.traits.name
+        holdings.insert_adjustments(tx, turn.shard, name, adjustments=adjustments)
+        paid = {t.account_id for t in self.transfers if t.amount < 0 and t.account_id in self.set_aside}
+        shards.set_aside(tx, {account_id: self.set_aside[account_id] for account_id in paid})
 
 
-def follow_broker(turn: Turn) -> Effects[Mirror]:
-    """The shard's mirror, brought up to the broker's present state."""
-    before = yield from read(
-        lambda tx: _Before(holdings.read(tx, turn.shard), shards.account_ids(tx, turn.shard))
+def follow_broker(turn: Turn) -> Effects[Followed]:
+    """Bring the shard's mirror up to the broker's present state."""
+    before, account_ids, set_aside = yield from read(
+        lambda tx: (
+            holdings.read(tx, turn.shard),
+            shards.account_ids(tx, turn.shard),
+            shards.amounts_set_aside(tx, turn.shard),
+        )
     )
-    mirror = before.mirror
-    feed: Feed = yield from ask(lambda broker: broker.feed(mirror.cursor))
-    ours = set(before.account_ids)
-    stale = (feed.changed & ours) | (ours - set(mirror.block.account_ids))
-    if not stale and feed.cursor - mirror.cursor < CURSOR_SLACK:
-        return mirror
+    feed: Feed = yield from ask(lambda broker: broker.feed(before.cursor))
+    ours = set(account_ids)
+    stale = (feed.changed & ours) | (ours - set(before.block.account_ids))
+    if not stale and feed.cursor - before.cursor < CURSOR_SLACK:
+        return Followed(mirror=before, is_new=False, transfers=(), set_aside=set_aside)
     seen: dict[str, Account] = yield from ask(lambda broker: broker.accounts(stale))
     changed = {
         account_id: Mirrored(is_active=account.is_active, holdings=account.holdings)
         for account_id, account in seen.items()
     }
-    block = holdings.fold(mirror.block, changed) if changed else mirror.block
-    after = Mirror(mirror.version + 1, feed.cursor, block)
-    transfers = [transfer for transfer in feed.transfers if transfer.account_id in ours]
-
-    def store(tx: Tx) -> None:
-        holdings.write(tx, turn.shard, after)
-        _adopt_transfers(tx, turn, transfers)
-
-    yield from turn.commit(store)
-    return after
-
-
-def _adopt_transfers(tx: Tx, turn: Turn, transfers: Sequence[Transfer]) -> None:
-    adjustments = [
-        Adjustment(ref=t.ref, account_id=t.account_id, amount=t.amount, at=t.at) for t in transfers
-    ]
-    holdings.insert_adjustments(tx, turn.shard, turn.desk.broker.traits.name, adjustments=adjustments)
-    withdrawn: dict[str, Decimal] = {}
-    for transfer in transfers:
-        if transfer.amount < 0:
-            withdrawn[transfer.account_id] = withdrawn.get(transfer.account_id, ZERO) - transfer.amount
-    records = shards.accounts(tx, withdrawn)
-    shards.set_aside(
-        tx,
-        {
-            account_id: max(record.set_aside - withdrawn[account_id], ZERO)
-            for account_id, record in records.items()
-            if record.set_aside > 0
-        },
+    block = holdings.fold(before.block, changed) if changed else before.block
+    transfers = tuple(transfer for transfer in feed.transfers if transfer.account_id in ours)
+    return Followed(
+        mirror=Mirror(before.version + 1, feed.cursor, block),
+        is_new=True,
+        transfers=transfers,
+        set_aside=_after_withdrawals(set_aside, transfers),
     )
+
+
+def _after_withdrawals(set_aside: Mapping[str, Decimal], transfers: Sequence[Transfer]) -> dict[str, Decimal]:
+    """Money that leaves an account is taken first from what was set aside for leaving."""
+    left = dict(set_aside)
+    for transfer in transfers:
+        if transfer.amount < 0 and transfer.account_id in left:
+            left[transfer.account_id] = max(left[transfer.account_id] + transfer.amount, ZERO)
+    return left

@@ -6,10 +6,9 @@ sure that the shard is still ours.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from trimtab.brokers.broker import Accepted, OrderReport, Outcome, Refused, Unknown
 from trimtab.core.decide import (
@@ -18,9 +17,7 @@ from trimtab.core.decide import (
     CancelOrders,
     Fail,
     Finish,
-    Look,
     Resend,
-    Step,
     StorePlan,
     Submit,
 )
@@ -28,44 +25,12 @@ from trimtab.core.money import ZERO
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
-from trimtab.engine.cases import Case, Seen, freeze_reason
-from trimtab.engine.desk import Desk, Effects
+from trimtab.engine.cases import Case, freeze_reason
+from trimtab.engine.desk import Effects
+from trimtab.engine.turn import Turn
 from trimtab.store import enrollments, freezes, orders, runs, shards
 from trimtab.store.orders import Settled
 from trimtab.store.runs import Change
-
-T = TypeVar("T")
-S = TypeVar("S", bound=Step)
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """One worker's turn at a shard: its epoch, what it has seen, what it has done."""
-
-    desk: Desk
-    shard: int
-    epoch: int
-    seen: Seen = field(default_factory=Seen)
-    finished: int = 0
-    orders: int = 0
-    wake_at: datetime | None = None
-    now: datetime = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.now = self.desk.clock()
-
-    def wake_by(self, at: datetime | None) -> None:
-        if at is not None and (self.wake_at is None or at < self.wake_at):
-            self.wake_at = at
-
-    def commit(self, work: Callable[[Tx], T]) -> Effects[T]:
-        """A durable transaction that happens only while the shard is ours."""
-
-        def guarded(tx: Tx) -> T:
-            shards.guard(tx, self.shard, self.epoch)
-            return work(tx)
-
-        return effects.commit(guarded)
 
 
 def fail(turn: Turn, cases: Sequence[tuple[Case, Fail]]) -> Effects[None]:
@@ -76,9 +41,9 @@ def fail(turn: Turn, cases: Sequence[tuple[Case, Fail]]) -> Effects[None]:
     yield from turn.commit(lambda tx: runs.change(tx, changes, turn.now))
 
 
-def look(turn: Turn, cases: Sequence[tuple[Case, Look]]) -> Effects[None]:
-    """See the accounts as they are now, and what their symbols are worth."""
-    ids = {case.run.account_id for case, _ in cases}
+def look(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
+    """See the accounts as they are now."""
+    ids = {case.run.account_id for case in cases}
     turn.seen.accounts |= yield from effects.ask(lambda broker: broker.accounts(ids))
     turn.seen.looked |= ids
 
@@ -136,7 +101,7 @@ def _intents_of(turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> Callable[[T
 
 def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> list[Order]:
     """Store the intents of runs that are as we saw them and not frozen; returns what may be sent."""
-    frozen = freezes.all_freezes(tx)
+    frozen = freezes.locked_freezes(tx)
     free = [
         (case, step)
         for case, step in batch
@@ -158,7 +123,7 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
     again = [order for _, step in cases for order in step.orders]
 
     def intend(tx: Tx) -> list[Order]:
-        covering = freezes.all_freezes(tx)
+        covering = freezes.locked_freezes(tx)
         blocked = {
             case.run.id
             for case, _ in cases

@@ -4,12 +4,14 @@ A change to a strategy touches no account: it writes the strategy and marks the 
 followers due.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trimtab.brokers.broker import Asset
 from trimtab.core.errors import (
+    BrokerDown,
     IneligibleAsset,
     InvalidStrategy,
     NotFound,
@@ -32,6 +34,8 @@ from trimtab.database import Tx
 from trimtab.engine.cases import with_nested
 from trimtab.engine.desk import Desk
 from trimtab.store import enrollments, shards, strategies
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +169,17 @@ def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
 def review_assets(desk: Desk) -> None:
     """Set aside every active strategy with an asset that is not eligible any more.
 
-    Its QUEUED runs are cancelled by the engine, which finds it not active.
+    Its QUEUED runs are cancelled by the engine, which finds it not active. While the broker is down
+    there is nothing to review by.
     """
     now = desk.clock()
     working = desk.db.read(strategies.working)
     symbols = {symbol for strategy in working for symbol in asset_symbols(strategy.definition.targets)}
-    known = desk.broker.assets(symbols)
+    try:
+        known = desk.broker.assets(symbols)
+    except BrokerDown as error:
+        log.warning("assets were not reviewed: %s", error)
+        return
     ineligible = {symbol for symbol in symbols if _why_ineligible(known.get(symbol)) is not None}
     hit = [s.id for s in working if ineligible & set(asset_symbols(s.definition.targets))]
     if hit:

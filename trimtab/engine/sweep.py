@@ -24,21 +24,13 @@ from trimtab.core.sessions import Sessions, Span, calendar_due
 from trimtab.core.strategy import Strategy, StrategyStatus, Weights
 from trimtab.database import Tx
 from trimtab.engine.cases import weights_of, with_nested
-from trimtab.engine.desk import Desk, Effects, ask, commit, read
-from trimtab.engine.mirror import follow_broker
+from trimtab.engine.desk import Desk, Effects, ask, read
+from trimtab.engine.mirror import Followed, follow_broker
 from trimtab.engine.screen import Valued, may_be_due, value
-from trimtab.engine.steps import Turn
-from trimtab.store import enrollments, runs, shards
+from trimtab.engine.turn import Turn
+from trimtab.store import enrollments, runs
 from trimtab.store.enrollments import Roster
 from trimtab.store.holdings import Block
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swept:
-    """Enrollments that were evaluated, by id, and how many runs that made."""
-
-    evaluated: frozenset[str]
-    created: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +72,16 @@ class _World:
         return held if aside is None else Holdings(cash=held.cash - aside, positions=held.positions)
 
 
-def sweep(desk: Desk, shard: int) -> Effects[Swept]:
-    """Evaluate what the market lets us evaluate now."""
-    turn = Turn(desk=desk, shard=shard, epoch=(yield from commit(lambda tx: shards.take(tx, shard))))
-    mirror = yield from follow_broker(turn)
-    roster, heads, set_aside = yield from read(lambda tx: _read_roster(tx, shard))
-    groups = list(_groups(turn, roster, heads, block=mirror.block))
-    symbols = set(mirror.block.symbols).union(*(group.weights.assets for group in groups))
+def sweep(turn: Turn) -> Effects[None]:
+    """Evaluate what the market lets us evaluate now, and queue the runs that are due."""
+    followed = yield from follow_broker(turn)
+    block = followed.mirror.block
+    roster, heads = yield from read(lambda tx: _read_roster(tx, turn.shard))
+    groups = list(_groups(turn, roster, heads=heads, block=block))
+    symbols = set(block.symbols).union(*(group.weights.assets for group in groups))
     prices = yield from ask(lambda broker: broker.prices(symbols))
-    world = _World(valued=value(mirror.block, prices), prices=prices, set_aside=set_aside)
-    close = [(group, _close(group, roster, world=world, desk=desk)) for group in groups]
+    world = _World(valued=value(block, prices), prices=prices, set_aside=followed.set_aside)
+    close = [(group, _close(group, roster, world=world, desk=turn.desk)) for group in groups]
     ids = [roster.ids[member] for _, members in close for member, _ in members]
     enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
     findings = _Findings()
@@ -97,15 +89,15 @@ def sweep(desk: Desk, shard: int) -> Effects[Swept]:
         _dismiss(group, {member for member, _ in members}, roster=roster, findings=findings)
         for member, row in members:
             standing = _standing(group, enrolled[roster.ids[member]], world=world, row=row)
-            _evaluate(standing, desk, findings=findings)
-    created = yield from turn.commit(lambda tx: _store(tx, turn, findings))
-    return Swept(evaluated=frozenset(findings.evaluated), created=created)
+            _evaluate(standing, turn.desk, findings=findings)
+    if followed.is_new or findings.marks or findings.due:
+        turn.created = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
+    turn.evaluated = frozenset(findings.evaluated)
 
 
-def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy], dict[str, Decimal]]:
+def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy]]:
     roster = enrollments.roster(tx, shard)
-    heads = with_nested(tx, set(roster.strategy_ids))
-    return roster, heads, shards.amounts_set_aside(tx, shard)
+    return roster, with_nested(tx, set(roster.strategy_ids))
 
 
 def _groups(turn: Turn, roster: Roster, heads: Mapping[str, Strategy], *, block: Block) -> Iterator[_Group]:
@@ -206,11 +198,13 @@ def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
         findings.due.append((standing.enrollment, standing.strategy, verdict.due))
 
 
-def _store(tx: Tx, turn: Turn, findings: _Findings) -> int:
-    """Insert the first run of each enrollment whose slot is free; remember what was evaluated."""
+def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> int:
+    """Insert the first run of each enrollment whose slot is free; remember what was evaluated, and the
+    holdings it was evaluated by.
+    """
+    followed.store(tx, turn)
     for (on, version), ids in findings.marks.items():
         enrollments.set_evaluated(tx, turn.shard, ids, on=on, version=version)
-    shards.set_swept(tx, turn.shard, turn.now)
     accounts = [enrollment.account_id for enrollment, _, _ in findings.due]
     slots = {due.slot for _, _, dues in findings.due for due in dues}
     taken = runs.slots_taken(tx, turn.shard, accounts, slots=slots) if accounts else set()

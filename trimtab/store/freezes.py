@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trimtab.database import Tx, micros
+from trimtab.database import Row, Tx, micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +46,20 @@ def remove(tx: Tx, *, tenant_id: str | None, account_id: str | None, symbol: str
 
 
 def all_freezes(tx: Tx) -> Sequence[Freeze]:
+    """Every freeze there is."""
+    return [_freeze(row) for row in tx.rows("SELECT * FROM freezes ORDER BY created_at, id")]
+
+
+def locked_freezes(tx: Tx) -> Sequence[Freeze]:
     """Every freeze there is, locked against removal until the transaction ends."""
-    return [
-        Freeze(
-            id=row["id"],
-            tenant_id=row["tenant_id"],
-            account_id=row["account_id"],
-            symbol=row["symbol"],
-            reason=row["reason"],
-        )
-        for row in tx.rows("SELECT * FROM freezes ORDER BY created_at, id FOR SHARE")
-    ]
+    return [_freeze(row) for row in tx.rows("SELECT * FROM freezes ORDER BY created_at, id FOR SHARE")]
+
+
+def _freeze(row: Row) -> Freeze:
+    return Freeze(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        account_id=row["account_id"],
+        symbol=row["symbol"],
+        reason=row["reason"],
+    )

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from trimtab.core.errors import Fenced
-from trimtab.database import Tx, instant, micros
+from trimtab.database import Tx, micros
 
 ACCOUNTS_PER_SHARD = 1000
 
@@ -97,9 +97,14 @@ def numbers(tx: Tx) -> Sequence[int]:
     return [row["shard"] for row in tx.rows("SELECT shard FROM shards ORDER BY shard")]
 
 
-def due(tx: Tx, now: datetime) -> Sequence[int]:
-    """The shards that need a worker now."""
-    rows = tx.rows("SELECT shard FROM shards WHERE due_at <= :now ORDER BY due_at", now=micros(now))
+def to_work(tx: Tx, now: datetime, *, idle_since: datetime | None) -> Sequence[int]:
+    """The shards that are due, longest first, and those that no worker has taken since `idle_since`."""
+    rows = tx.rows(
+        """SELECT shard FROM shards
+           WHERE due_at <= :now OR COALESCE(taken_at, 0) <= :idle_since ORDER BY due_at, shard""",
+        now=micros(now),
+        idle_since=-1 if idle_since is None else micros(idle_since),
+    )
     return [row["shard"] for row in rows]
 
 
@@ -122,11 +127,13 @@ def mark_followers_due(tx: Tx, strategy_ids: Collection[str], at: datetime) -> N
     )
 
 
-def take(tx: Tx, shard: int) -> int:
+def take(tx: Tx, shard: int, *, now: datetime) -> int:
     """Become the shard's writer: the epoch that all our later transactions must find."""
     row = tx.row(
-        "UPDATE shards SET epoch = epoch + 1, due_at = NULL WHERE shard = :shard RETURNING epoch",
+        """UPDATE shards SET epoch = epoch + 1, due_at = NULL, taken_at = :now
+           WHERE shard = :shard RETURNING epoch""",
         shard=shard,
+        now=micros(now),
     )
     assert row is not None, "the shard exists"
     return int(row["epoch"])
@@ -137,15 +144,6 @@ def guard(tx: Tx, shard: int, epoch: int) -> None:
     row = tx.row("SELECT epoch FROM shards WHERE shard = :shard FOR SHARE", shard=shard)
     if row is None or row["epoch"] != epoch:
         raise Fenced(shard=shard, epoch=epoch)
-
-
-def swept_at(tx: Tx, shard: int) -> datetime | None:
-    row = tx.row("SELECT swept_at FROM shards WHERE shard = :shard", shard=shard)
-    return None if row is None or row["swept_at"] is None else instant(row["swept_at"])
-
-
-def set_swept(tx: Tx, shard: int, now: datetime) -> None:
-    tx.execute("UPDATE shards SET swept_at = :now WHERE shard = :shard", shard=shard, now=micros(now))
 
 
 def amounts_set_aside(tx: Tx, shard: int) -> dict[str, Decimal]:

@@ -42,7 +42,7 @@ CREATE TABLE shards (
     accounts INTEGER NOT NULL,
     epoch BIGINT NOT NULL DEFAULT 0,
     due_at BIGINT,
-    swept_at BIGINT
+    taken_at BIGINT
 );
 
 -- set_aside: dollars raised for a withdrawal; held: why no order may leave, if it may not.

@@ -1,0 +1,54 @@
+"""One worker's turn at a shard: it takes the shard, evaluates, and advances what is open.
+
+Taking raises the shard's epoch; every commit of the turn first makes sure that nobody has taken the
+shard since.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from trimtab.database import Tx
+from trimtab.engine import desk as effects
+from trimtab.engine.cases import Seen
+from trimtab.engine.desk import Desk, Effects
+from trimtab.store import shards
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """The epoch it took the shard with, what it has seen of the broker, and what it has done."""
+
+    desk: Desk
+    shard: int
+    epoch: int
+    now: datetime
+    seen: Seen = field(default_factory=Seen)
+    evaluated: frozenset[str] = frozenset()
+    created: int = 0
+    finished: int = 0
+    orders: int = 0
+    wake_at: datetime | None = None
+
+    def wake_by(self, at: datetime | None) -> None:
+        if at is not None and (self.wake_at is None or at < self.wake_at):
+            self.wake_at = at
+
+    def commit(self, work: Callable[[Tx], T]) -> Effects[T]:
+        """A durable transaction that happens only while the shard is ours."""
+
+        def guarded(tx: Tx) -> T:
+            shards.guard(tx, self.shard, self.epoch)
+            return work(tx)
+
+        return effects.commit(guarded)
+
+
+def take_turn(desk: Desk, shard: int) -> Effects[Turn]:
+    """Become the shard's writer."""
+    now = desk.clock()
+    epoch = yield from effects.commit(lambda tx: shards.take(tx, shard, now=now))
+    return Turn(desk=desk, shard=shard, epoch=epoch, now=now)

@@ -1,0 +1,33 @@
+"""What a driver asks for: one whole turn at a shard, evaluation first, then every open run."""
+
+import logging
+from datetime import timedelta
+
+from trimtab.core.errors import BrokerDown
+from trimtab.engine.advance import advance
+from trimtab.engine.desk import Desk, Effects, commit
+from trimtab.engine.sweep import sweep
+from trimtab.engine.turn import Turn, take_turn
+from trimtab.store import shards
+
+log = logging.getLogger(__name__)
+
+RETRY_BROKER = timedelta(seconds=5)
+
+
+def work(desk: Desk, shard: int) -> Effects[Turn]:
+    """Take the shard, evaluate it and advance its runs; says in the shard when it needs a worker next.
+
+    A broker that is down ends the turn early; what was committed stands, and the rest waits.
+    """
+    turn = yield from take_turn(desk, shard)
+    try:
+        yield from sweep(turn)
+        yield from advance(turn)
+    except BrokerDown as error:
+        log.warning("shard %d: %s", shard, error)
+        turn.wake_by(turn.now + RETRY_BROKER)
+    wake_at = turn.wake_at
+    if wake_at is not None:
+        yield from commit(lambda tx: shards.mark_due(tx, shard, wake_at))
+    return turn
