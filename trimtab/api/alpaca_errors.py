@@ -53,7 +53,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     errors.EnrolledElsewhere: (422, 42210006, "account has an active subscription"),
     errors.NotEnrolled: (422, 42210006, "account has no active subscription: weights are required"),
     errors.RunAlreadyOpen: (422, 42210006, "a run is already in progress for account"),
-    errors.RunIsFinal: (422, 42210006, "run cannot be canceled"),
+    errors.RunIsFinal: (422, 42210007, "run cannot be canceled"),
     RateLimited: (429, 42910000, "rate limit exceeded"),
     errors.BrokerDown: (503, 50310000, None),
 }

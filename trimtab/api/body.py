@@ -74,20 +74,19 @@ def _unique(pairs: list[tuple[str, object]]) -> Object:
 def _refuse_unstorable(value: object) -> None:
     """Walk level by level: too deep, or text that cannot be stored."""
     level = [value]
-    for _ in range(DEPTH_MAX + 1):
+    for depth in range(DEPTH_MAX + 1):
         below: list[object] = []
         for item in level:
             if isinstance(item, str) and _UNSTORABLE.search(item):
+                raise Undecodable
+            if isinstance(item, dict | list) and depth == DEPTH_MAX:
                 raise Undecodable
             if isinstance(item, dict):
                 below += item.keys()
                 below += item.values()
             elif isinstance(item, list):
                 below += item
-        if not below:
-            return
         level = below
-    raise Undecodable
 
 
 def is_storable(text: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
@@ -50,8 +50,10 @@ def sub_application(
     `others` are what its routes may ask for by name beside the front.
     """
     given: dict[str, object] = {"front": front, **others}
+    # Through a router, each path is registered once with all its methods: registered one after another,
+    # Litestar wraps the earlier ones in one more thread each time, and the third no longer unwraps.
     return Litestar(
-        route_handlers=routes,
+        route_handlers=[Router("/", route_handlers=routes)],
         dependencies={name: _provide(value) for name, value in given.items()},
         exception_handlers={Exception: error_response},
         before_send=[_show_allowance],

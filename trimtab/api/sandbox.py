@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from litestar import Litestar, get, post, put
+from litestar import Litestar, MediaType, Response, get, post, put
 from litestar.params import Dependency
 
 from trimtab.api.alpaca_errors import error_response
@@ -225,17 +225,22 @@ def _shown(paper: PaperBroker, account_id: str) -> AccountOut:
 
 
 @put("/sandbox/faults", sync_to_thread=True)
-def set_faults(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> dict[str, object]:
+def set_faults(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> Response[bytes]:
     front.admit(request, None)
     asked = {name: _plain_value(value) for name, value in front.body(request, body).items()}
     playground.paper.set_faults(asked)
-    return front.body(request, body)
+    # As it was written, numbers as numbers.
+    return Response(body, media_type=MediaType.JSON)
 
 
 def _plain_value(value: object) -> object:
     """Numbers as decimals; all else as it came, for the broker to judge."""
-    decimal = parse_decimal(value) if isinstance(value, Number) else None
-    return value if decimal is None else decimal
+    if isinstance(value, list):
+        return [_plain_value(item) for item in value]
+    if isinstance(value, Number):
+        # One that is no decimal of ours is no symbol either.
+        return parse_decimal(value)
+    return value
 
 
 @post("/sandbox/settle", status_code=200, sync_to_thread=True)

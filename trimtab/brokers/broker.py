@@ -101,7 +101,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """What happened since a cursor: accounts whose holdings changed, and cash transfers."""
+    """What happened since a cursor: accounts whose holdings or status changed, and cash transfers."""
 
     cursor: int
     changed: frozenset[str]

@@ -61,7 +61,6 @@ STATUSES = ("ACTIVE", "INACTIVE", "ACCOUNT_CLOSED")
 QUARANTINE = timedelta(seconds=5)
 BATCH = 500
 CANCELED = "canceled on request"
-CLOSED = "the account was closed"
 # Keeps every product of a price and a quantity within the digits that money is calculated with.
 PRICE_MAX = Decimal(10) ** 9
 AMOUNT_PLACES = 18
@@ -188,8 +187,7 @@ class PaperBroker:
             book = read_book(tx, lock_market(tx, now), account_ids=[account_id])
             account = _account_in(book, account_id)
             update_status(tx, account_id, status=status)
-            if status == "ACCOUNT_CLOSED":
-                book.cancel(account.open_orders.values(), CLOSED)
+            book.set_status(account, status)
             write_book(tx, book)
 
         self._db.write(work)

@@ -74,6 +74,20 @@ class Book:
             )
         )
 
+    def set_status(self, account: PaperAccount, status: str) -> None:
+        """Enter a new status; closing cancels what is open."""
+        self.entries.append(
+            LedgerEntry(
+                seq=self._next_seq(),
+                at=self.now,
+                kind=EntryKind.STATUS,
+                account_id=account.account_id,
+                reason=status,
+            )
+        )
+        if status == "ACCOUNT_CLOSED":
+            self.cancel(account.open_orders.values(), "the account was closed")
+
     def match_due(self) -> None:
         """Fill what is due and not halted, in the order of acceptance, at the current prices."""
         due = [order for order in self.orders.values() if order.state.is_open and order.due_at <= self.now]

@@ -40,6 +40,7 @@ class EntryKind(StrEnum):
     EXECUTED = "executed"
     CANCELED = "canceled"
     REJECTED = "rejected"
+    STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +91,13 @@ def read_executions(tx: Tx, client_order_ids: Collection[str]) -> dict[str, list
 
 
 def read_feed(tx: Tx, since: int) -> Feed:
-    """Accounts whose holdings changed after the cursor, and the transfers among the causes."""
+    """Accounts whose holdings or status changed after the cursor, and the transfers among the causes."""
     cursor = tx.rows("SELECT last_seq FROM market")[0]["last_seq"]
     # Bounded on both sides, so that PostgreSQL reads a range of the key even before it has statistics.
     changed = tx.rows(
         """
         SELECT DISTINCT account_id FROM ledger WHERE seq > :since AND seq <= :cursor
-            AND kind IN ('opened', 'seeded', 'transfer', 'executed')
+            AND kind IN ('opened', 'seeded', 'transfer', 'executed', 'status')
         """,
         since=since,
         cursor=cursor,

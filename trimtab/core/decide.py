@@ -292,9 +292,15 @@ def _complete(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
     if differing is None:
         return _end(RunState.COMPLETED, run, facts=facts, plan=plan)
-    if now < run.updated_at + POSITIONS_GRACE:
-        return Wait(run.updated_at + POSITIONS_GRACE, differing)
+    grace_ends_at = _last_change(run, facts) + POSITIONS_GRACE
+    if now < grace_ends_at:
+        return Wait(grace_ends_at, differing)
     return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=differing)
+
+
+def _last_change(run: Run, facts: Facts) -> datetime:
+    """When the run or one of its orders last changed."""
+    return max([run.updated_at, *(o.updated_at for o in facts.orders if o.updated_at is not None)])
 
 
 def _disagreement(facts: Facts, plan: Plan, *, holdings: Holdings) -> str | None:

@@ -165,10 +165,9 @@ class NotEnrolled(TrimtabError):
 @dataclass
 class RunAlreadyOpen(TrimtabError):
     account_id: str
-    run_id: str
 
     def __str__(self) -> str:
-        return f"run {self.run_id} of account {self.account_id} is still open"
+        return f"a run of account {self.account_id} is still open"
 
 
 @dataclass

@@ -16,6 +16,7 @@ from trimtab.core.money import HUNDRED, ZERO, places
 PERCENT_PLACES = 2
 COOLDOWN_DAYS_MAX = 3660
 TARGETS_MAX = 500
+NESTING_MAX = 10
 NAME_MAX = 256
 DESCRIPTION_MAX = 2000
 
@@ -246,6 +247,13 @@ def flatten(targets: Sequence[Target], targets_of: Callable[[str], Sequence[Targ
     `targets_of` gives the targets of a nested strategy. There are no cycles: a strategy that leads
     back to itself is refused when it is stored.
     """
+    return _flatten(targets, targets_of, resolved={})
+
+
+def _flatten(
+    targets: Sequence[Target], targets_of: Callable[[str], Sequence[Target]], *, resolved: dict[str, Weights]
+) -> Weights:
+    """`resolved` keeps each nested strategy's weights: many may list the same one."""
     assets: dict[str, Decimal] = {}
     cash = ZERO
     names_cash = False
@@ -257,13 +265,29 @@ def flatten(targets: Sequence[Target], targets_of: Callable[[str], Sequence[Targ
             case AssetTarget(symbol=symbol, percent=percent):
                 assets[symbol] = assets.get(symbol, ZERO) + percent
             case StrategyTarget(strategy_id=strategy_id, percent=percent):
-                inner = flatten(targets_of(strategy_id), targets_of)
+                if strategy_id not in resolved:
+                    inner_targets = targets_of(strategy_id)
+                    resolved[strategy_id] = _flatten(inner_targets, targets_of, resolved=resolved)
+                inner = resolved[strategy_id]
                 for symbol, inner_percent in inner.assets.items():
                     share = percent * inner_percent / HUNDRED
                     assets[symbol] = assets.get(symbol, ZERO) + share
                 cash += percent * inner.cash / HUNDRED
                 names_cash = names_cash or inner.names_cash
     return Weights(assets=assets, cash=cash, names_cash=names_cash)
+
+
+def nesting_depth(shelf: Mapping[str, Sequence[Target]]) -> int:
+    """The most levels of strategies below any on the shelf; there are no cycles."""
+    depths: dict[str, int] = {}
+
+    def depth(strategy_id: str) -> int:
+        if strategy_id not in depths:
+            inner = nested_ids(shelf.get(strategy_id, ()))
+            depths[strategy_id] = max((1 + depth(i) for i in inner), default=0)
+        return depths[strategy_id]
+
+    return max(map(depth, shelf), default=0)
 
 
 def nested_ids(targets: Sequence[Target]) -> tuple[str, ...]:

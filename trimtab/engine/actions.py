@@ -46,6 +46,8 @@ def enroll(
     account = claim_account(desk, tenant_id, account_id)
 
     def store(tx: Tx) -> Enrollment:
+        # The shard first, as the engine does: two that lock in one order do not deadlock.
+        shards.mark_due(tx, account.shard, now)
         strategy = require_active(tx, tenant_id, strategy_id)
         sessions = desk.calendars[strategy.calendar]
         enrollment = Enrollment(
@@ -75,7 +77,6 @@ def enroll(
         runs.insert(
             tx, [queued_run(enrollment, due, run_id=run_id, strategy_version=strategy.version, now=now)]
         )
-        shards.mark_due(tx, account.shard, now)
         return enrollment
 
     return desk.db.write(store)
@@ -108,6 +109,7 @@ def end_enrollment(desk: Desk, tenant_id: str, enrollment_id: str) -> None:
         enrollment = enrollments.one(tx, tenant_id, enrollment_id)
         if enrollment is None:
             raise NotFound("subscription", enrollment_id)
+        shards.mark_due(tx, enrollment.shard, now)
         enrollments.end(tx, enrollment_id, now)
         run = runs.open_of_account(tx, enrollment.shard, enrollment.account_id)
         if run is not None and run.enrollment_id == enrollment_id:
@@ -140,6 +142,7 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
     refuse_ineligible_assets(desk, request.targets)
 
     def store(tx: Tx) -> Run:
+        shards.mark_due(tx, account.shard, now)
         enrollment = enrollments.of_account(tx, account.shard, request.account_id)
         if enrollment is None:
             strategy = _own_strategy(desk, tenant_id, request, now=now)
@@ -163,10 +166,7 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
             updated_at=now,
         )
         if not runs.insert(tx, [run]):
-            already = runs.open_of_account(tx, account.shard, request.account_id)
-            assert already is not None, "only an open run keeps another from being stored"
-            raise RunAlreadyOpen(request.account_id, already.id)
-        shards.mark_due(tx, account.shard, now)
+            raise RunAlreadyOpen(request.account_id)
         return run
 
     return desk.db.write(store)
@@ -210,12 +210,11 @@ def cancel_run(desk: Desk, tenant_id: str, run_id: str) -> None:
         run = runs.one(tx, tenant_id, run_id)
         if run is None:
             raise NotFound("run", run_id)
-        if runs.cancel_queued(tx, run_id, reason=None, now=now):
+        shards.mark_due(tx, run.shard, now)
+        if runs.cancel_queued(tx, run_id, reason=None, now=now) or runs.request_stop(tx, run_id, now):
             return
-        if runs.request_stop(tx, run_id, now):
-            shards.mark_due(tx, run.shard, now)
-            return
-        if run.state is not RunState.CANCELED or run.orders_sent > 0:
+        final = runs.one(tx, tenant_id, run_id)
+        if final is None or final.state is not RunState.CANCELED or final.orders_sent > 0:
             raise RunIsFinal(run_id)
 
     desk.db.write(store)

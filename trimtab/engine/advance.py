@@ -47,6 +47,7 @@ def advance(turn: Turn) -> Effects[None]:
         cases = yield from read(partial(open_cases, shard=turn.shard, only=moved))
         if not cases:
             return
+        turn.look_at_clock()
         decided = yield from _decide_all(turn, cases)
         for _, step in decided:
             if isinstance(step, Wait):

@@ -99,3 +99,5 @@ def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
             drive(work(desk, shard), desk)
         except Fenced as error:
             log.info("%s", error)
+        except Exception:  # a shard that nobody foresaw must not starve those behind it
+            log.exception("shard %d will be tried again", shard)

@@ -5,10 +5,11 @@ trade of ours is recorded as an adjustment.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
-from trimtab.brokers.broker import Account, Feed, Transfer
+from trimtab.brokers.broker import Account, Broker, Feed, Transfer
 from trimtab.core.money import ZERO
 from trimtab.database import Tx
 from trimtab.engine.desk import Effects, ask, read
@@ -19,6 +20,8 @@ from trimtab.store.holdings import Adjustment, Mirror, Mirrored
 # The feed is shared by all shards: a cursor that only others' accounts have moved is not worth a
 # write each time.
 CURSOR_SLACK = 10_000
+# A market that never rests must not keep a sweep from its work: what comes later is for the next one.
+LOOKS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +58,58 @@ def follow_broker(turn: Turn) -> Effects[Followed]:
             shards.amounts_set_aside(tx, turn.shard),
         )
     )
-    feed: Feed = yield from ask(lambda broker: broker.feed(before.cursor))
     ours = set(account_ids)
-    stale = (feed.changed & ours) | (ours - set(before.block.account_ids))
-    if not stale and feed.cursor - before.cursor < CURSOR_SLACK:
+    news = yield from _news(before.cursor, ours, new=ours - set(before.block.account_ids))
+    if not news.seen and news.cursor - before.cursor < CURSOR_SLACK:
         return Followed(mirror=before, is_new=False, transfers=(), set_aside=set_aside)
-    seen: dict[str, Account] = yield from ask(lambda broker: broker.accounts(stale))
     changed = {
         account_id: Mirrored(is_active=account.is_active, holdings=account.holdings)
-        for account_id, account in seen.items()
+        for account_id, account in news.seen.items()
     }
     block = holdings.fold(before.block, changed) if changed else before.block
-    transfers = tuple(transfer for transfer in feed.transfers if transfer.account_id in ours)
     return Followed(
-        mirror=Mirror(before.version + 1, feed.cursor, block),
+        mirror=Mirror(before.version + 1, news.cursor, block),
         is_new=True,
-        transfers=transfers,
-        set_aside=_after_withdrawals(set_aside, transfers),
+        transfers=tuple(news.transfers),
+        set_aside=_after_withdrawals(set_aside, news.transfers),
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class _News:
+    """Accounts as seen after everything up to the cursor had happened, and the transfers among it."""
+
+    cursor: int
+    seen: dict[str, Account] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+
+
+def _news(cursor: int, ours: set[str], *, new: set[str]) -> Effects[_News]:
+    """Look at what has changed, and again at what changed while we looked, until nothing has.
+
+    So each transfer is counted once, and with holdings that contain it.
+    """
+    news = _News(cursor=cursor)
+    stale = set(new)
+    for _ in range(LOOKS_MAX):
+        since = news.cursor
+        feed: Feed = yield from ask(partial(_feed_since, since=since))
+        news.cursor = feed.cursor
+        news.transfers += [transfer for transfer in feed.transfers if transfer.account_id in ours]
+        stale |= feed.changed & ours
+        if not stale:
+            break
+        news.seen |= yield from ask(partial(_accounts, account_ids=frozenset(stale)))
+        stale = set()
+    return news
+
+
+def _feed_since(broker: Broker, since: int) -> Feed:
+    return broker.feed(since)
+
+
+def _accounts(broker: Broker, account_ids: frozenset[str]) -> dict[str, Account]:
+    return broker.accounts(account_ids)
 
 
 def _after_withdrawals(set_aside: Mapping[str, Decimal], transfers: Sequence[Transfer]) -> dict[str, Decimal]:

@@ -25,10 +25,11 @@ from trimtab.core.money import ZERO
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
-from trimtab.engine.cases import Case, freeze_reason
+from trimtab.engine.cases import Case
 from trimtab.engine.desk import Effects
 from trimtab.engine.turn import Turn
 from trimtab.store import enrollments, freezes, orders, runs, shards
+from trimtab.store.freezes import Freeze
 from trimtab.store.orders import Settled
 from trimtab.store.runs import Change
 
@@ -78,6 +79,7 @@ def submit(turn: Turn, cases: Sequence[tuple[Case, Submit]]) -> Effects[None]:
     """Commit intents and send them, batch by batch; sells leave before buys."""
     sells_first = sorted(cases, key=lambda pair: pair[1].state is RunState.BUYING)
     for batch in _batches(sells_first, turn.desk.broker.traits.batch):
+        turn.look_at_clock()
         yield from _send(turn, (yield from turn.commit(_intents_of(turn, batch))))
 
 
@@ -100,36 +102,51 @@ def _intents_of(turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> Callable[[T
 
 
 def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> list[Order]:
-    """Store the intents of runs that are as we saw them and not frozen; returns what may be sent."""
+    """Store the intents of runs that are as we saw them, in time and not frozen; returns what may be
+    sent. The others are decided again.
+    """
     frozen = freezes.locked_freezes(tx)
     free = [
         (case, step)
         for case, step in batch
-        if not freeze_reason(f for f in frozen if f.covers(case.run.tenant_id, case.run.account_id))
+        if not _is_late(case, turn) and not _is_frozen(case, step.orders, frozen)
     ]
     changes = [Change(run=case.run, state=step.state, more_orders=len(step.orders)) for case, step in free]
     applied = runs.change(tx, changes, turn.now)
     ours = [(case, step) for case, step in free if case.run.id in applied]
     intents = [
-        replace(order, asset_id=turn.seen.asset_id(order.symbol)) for _, step in ours for order in step.orders
+        replace(order, asset_id=turn.seen.asset_id(order.symbol), sent_at=turn.now)
+        for _, step in ours
+        for order in step.orders
     ]
     orders.insert_intents(tx, turn.shard, epoch=turn.epoch, intents=intents)
     orders.insert_skips(tx, turn.shard, {case.run.id: step.skips for case, step in ours})
     return intents
 
 
+def _is_late(case: Case, turn: Turn) -> bool:
+    return case.run.deadline_at is not None and turn.now >= case.run.deadline_at
+
+
+def _is_frozen(case: Case, intended: Sequence[Order], frozen: Sequence[Freeze]) -> bool:
+    """Whether a freeze covers the account, or a symbol among the orders."""
+    covering = [f for f in frozen if f.covers(case.run.tenant_id, case.run.account_id)]
+    symbols = {order.symbol for order in intended}
+    return any(f.symbol is None or f.symbol in symbols for f in covering)
+
+
 def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
     """Send the same ids and bodies again; the intent to do so is durable first."""
-    again = [order for _, step in cases for order in step.orders]
+    turn.look_at_clock()
 
     def intend(tx: Tx) -> list[Order]:
-        covering = freezes.locked_freezes(tx)
-        blocked = {
-            case.run.id
-            for case, _ in cases
-            if freeze_reason(f for f in covering if f.covers(case.run.tenant_id, case.run.account_id))
-        }
-        allowed = [order for order in again if order.run_id not in blocked]
+        frozen = freezes.locked_freezes(tx)
+        allowed = [
+            order
+            for case, step in cases
+            for order in step.orders
+            if not _is_frozen(case, step.orders, frozen)
+        ]
         ids = [order.client_order_id for order in allowed]
         orders.set_sent(tx, ids, epoch=turn.epoch, now=turn.now)
         return allowed
@@ -204,9 +221,12 @@ def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
 
 
 def _is_news(order: Order, report: OrderReport) -> bool:
-    """Whether the broker says more than is recorded."""
+    """Whether the broker says more than is recorded; a report older than a known fill says less."""
     executed = {e.execution_id: e.quantity for e in report.executions}
-    return report.state is not order.state or sum(executed.values(), ZERO) != order.filled_quantity
+    quantity = sum(executed.values(), ZERO)
+    if quantity < order.filled_quantity:
+        return False
+    return report.state is not order.state or quantity != order.filled_quantity
 
 
 def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Effects[None]:
@@ -239,18 +259,23 @@ def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
         rebalanced = [case.run.enrollment_id for case, step in ours if step.rebalanced]
         followed = [enrollment_id for enrollment_id in rebalanced if enrollment_id is not None]
         enrollments.set_rebalanced(tx, turn.shard, followed, at=turn.now)
-        shards.set_aside(tx, _raised([case for case, _ in ours]))
+        shards.set_aside(tx, _raised(turn, [case for case, _ in ours]))
         shards.hold(tx, {case.run.account_id: step.hold for case, step in ours if step.hold})
         return len(applied)
 
     turn.finished += yield from turn.commit(end)
 
 
-def _raised(cases: Sequence[Case]) -> dict[str, Decimal]:
-    """Per account, what is set aside once the cash that these runs raised is added."""
+def _raised(turn: Turn, cases: Sequence[Case]) -> dict[str, Decimal]:
+    """Per account, what is set aside once the cash that these runs raised is added: no more than the
+    account was last seen to hold, for it may have been withdrawn already.
+    """
     raised = {}
     for case in cases:
         if case.run.kind is RunKind.PARTIAL_LIQUIDATION and case.run.amount is not None:
             sold = sum((o.filled_value for o in case.orders if o.side is Side.SELL), ZERO)
-            raised[case.run.account_id] = case.account.set_aside + min(sold, case.run.amount)
+            wanted = case.account.set_aside + min(sold, case.run.amount)
+            account = turn.seen.accounts.get(case.run.account_id)
+            cash = wanted if account is None else max(account.holdings.cash, ZERO)
+            raised[case.run.account_id] = min(wanted, cash)
     return raised

@@ -7,7 +7,6 @@ followers due.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from trimtab.brokers.broker import Asset
 from trimtab.core.errors import (
@@ -21,6 +20,7 @@ from trimtab.core.errors import (
     StrategyNotActive,
 )
 from trimtab.core.strategy import (
+    NESTING_MAX,
     Condition,
     Definition,
     Strategy,
@@ -28,6 +28,7 @@ from trimtab.core.strategy import (
     Target,
     asset_symbols,
     nested_ids,
+    nesting_depth,
     validate,
 )
 from trimtab.database import Tx
@@ -103,9 +104,12 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
         head = strategies.locked(tx, tenant_id, strategy_id)
         if head is None or head.status is StrategyStatus.INACTIVE:
             raise StrategyNotActive(strategy_id)
-        after = _next_head(head, change, now=now)
+        after = _next_head(head, change)
         if eligible:
             after = replace(after, status=StrategyStatus.ACTIVE)
+        if after == head:
+            return head
+        after = replace(after, updated_at=now)
         refuse_nesting(tx, after)
         if after.version != head.version:
             strategies.insert_version(tx, after)
@@ -124,7 +128,7 @@ def _changed(definition: Definition, change: StrategyChange) -> Definition:
     )
 
 
-def _next_head(head: Strategy, change: StrategyChange, *, now: datetime) -> Strategy:
+def _next_head(head: Strategy, change: StrategyChange) -> Strategy:
     definition = _changed(head.definition, change)
     version = head.version if definition == head.definition else head.version + 1
     retargets = (definition.targets, definition.conditions) != (
@@ -138,7 +142,6 @@ def _next_head(head: Strategy, change: StrategyChange, *, now: datetime) -> Stra
         version=version,
         updated_version=version if retargets else head.updated_version,
         definition=definition,
-        updated_at=now,
     )
 
 
@@ -161,7 +164,7 @@ def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
         listing = strategies.listing(tx, tenant_id, strategies.StrategyFilter())
         if any(strategy_id in nested_ids(other.definition.targets) for other in listing):
             raise StrategyInUse("portfolio is listed in the weights of an active portfolio")
-        strategies.set_status(tx, [strategy_id], StrategyStatus.INACTIVE, now=now)
+        strategies.end(tx, strategy_id, now)
 
     desk.db.write(store)
 
@@ -185,7 +188,7 @@ def review_assets(desk: Desk) -> None:
     if hit:
 
         def store(tx: Tx) -> None:
-            strategies.set_status(tx, hit, StrategyStatus.NEEDS_ADJUSTMENT, now=now)
+            strategies.suspend(tx, hit, now)
             shards.mark_followers_due(tx, hit, now)
 
         desk.db.write(store)
@@ -223,13 +226,21 @@ def _are_eligible(desk: Desk, targets: Sequence[Target], *, required: bool) -> b
 
 
 def refuse_nesting(tx: Tx, strategy: Strategy) -> None:
-    """Raise unless every nested strategy is the tenant's, active, and does not lead back here."""
+    """Raise unless every nested strategy is the tenant's, active, does not lead back here, and none of
+    the tenant's strategies comes to nest deeper than is allowed.
+    """
     ids = nested_ids(strategy.definition.targets)
+    if not ids:
+        return
     for nested_id in ids:
         require_active(tx, strategy.tenant_id, nested_id)
     if strategy.id in with_nested(tx, ids):
-        problem = Problem("weights", "weights: a portfolio cannot contain itself")
-        raise InvalidStrategy([problem])
+        raise InvalidStrategy([Problem("weights", "weights: a portfolio cannot contain itself")])
+    listed = strategies.listing(tx, strategy.tenant_id, strategies.StrategyFilter())
+    shelf = {other.id: other.definition.targets for other in listed}
+    shelf[strategy.id] = strategy.definition.targets
+    if nesting_depth(shelf) > NESTING_MAX:
+        raise InvalidStrategy([Problem("weights", f"weights: portfolios nest at most {NESTING_MAX} deep")])
 
 
 def _require(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:

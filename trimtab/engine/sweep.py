@@ -205,11 +205,13 @@ def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> in
     followed.store(tx, turn)
     for (on, version), ids in findings.marks.items():
         enrollments.set_evaluated(tx, turn.shard, ids, on=on, version=version)
-    accounts = [enrollment.account_id for enrollment, _, _ in findings.due]
-    slots = {due.slot for _, _, dues in findings.due for due in dues}
+    active = enrollments.still_active(tx, [e.id for e, _, _ in findings.due]) if findings.due else set()
+    due_now = [finding for finding in findings.due if finding[0].id in active]
+    accounts = [enrollment.account_id for enrollment, _, _ in due_now]
+    slots = {due.slot for _, _, dues in due_now for due in dues}
     taken = runs.slots_taken(tx, turn.shard, accounts, slots=slots) if accounts else set()
     queued = []
-    for enrollment, strategy, dues in findings.due:
+    for enrollment, strategy, dues in due_now:
         free = next((due for due in dues if (enrollment.account_id, due.slot) not in taken), None)
         if free is not None:
             version = strategy.version

@@ -33,6 +33,10 @@ class Turn:
     orders: int = 0
     wake_at: datetime | None = None
 
+    def look_at_clock(self) -> None:
+        """A turn may take long: what it decides and sends goes by the present time."""
+        self.now = self.desk.clock()
+
     def wake_by(self, at: datetime | None) -> None:
         if at is not None and (self.wake_at is None or at < self.wake_at):
             self.wake_at = at

@@ -128,6 +128,14 @@ def by_ids(tx: Tx, enrollment_ids: Collection[str]) -> Sequence[Enrollment]:
     return [_enrollment(row) for row in rows]
 
 
+def still_active(tx: Tx, enrollment_ids: Collection[str]) -> set[str]:
+    """Those that are still active, and will be until this transaction ends."""
+    rows = tx.rows(
+        "SELECT id FROM enrollments WHERE id IN :ids AND state = 'active' FOR SHARE", ids=list(enrollment_ids)
+    )
+    return {row["id"] for row in rows}
+
+
 def end(tx: Tx, enrollment_id: str, now: datetime) -> None:
     tx.execute(
         "UPDATE enrollments SET state = 'ended', updated_at = :now WHERE id = :id",

@@ -18,6 +18,7 @@ from trimtab.core.money import QUANTITY_PLACES
 from trimtab.core.plan import Holdings
 from trimtab.database import Tx, micros
 
+NANOS_MAX = 2**63
 NANO = Decimal(1).scaleb(-QUANTITY_PLACES)
 
 
@@ -56,6 +57,11 @@ class Mirrored:
     is_active: bool
     holdings: Holdings
 
+    @property
+    def fits(self) -> bool:
+        """Whether every quantity can be packed: up to 9.2 billion shares."""
+        return all(q.scaleb(QUANTITY_PLACES) < NANOS_MAX for q in self.holdings.positions.values())
+
 
 def empty() -> Mirror:
     nothing = Block([], [], [], [], np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64))
@@ -73,15 +79,20 @@ def fold(block: Block, changed: Mapping[str, Mirrored]) -> Block:
         for a, b in zip(block.starts[:-1], block.starts[1:], strict=True)
     ]
     for account_id, seen in changed.items():
-        span = _packed(seen.holdings.positions, symbols)
+        # What does not fit is left to manual runs, which read the broker: it is never evaluated.
+        span = _packed(seen.holdings.positions if seen.fits else {}, symbols)
         row = rows.get(account_id)
         if row is None:
+            row = len(ids)
             ids.append(account_id)
-            active.append(seen.is_active)
-            cash.append(format(seen.holdings.cash, "f"))
+            active.append(False)
+            cash.append("0")
             spans.append(span)
-        else:
-            active[row], cash[row], spans[row] = seen.is_active, format(seen.holdings.cash, "f"), span
+        active[row], cash[row], spans[row] = (
+            seen.is_active and seen.fits,
+            format(seen.holdings.cash, "f"),
+            span,
+        )
     starts = np.zeros(len(spans) + 1, np.int64)
     np.cumsum([len(nanos) for _, nanos in spans], out=starts[1:])
     return Block(

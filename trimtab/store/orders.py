@@ -102,7 +102,7 @@ class Settled:
 def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime) -> None:
     """Record states and executions; what was filled is the sum of the executions, each counted once."""
     insert_executions(tx, shard, broker, executions=[e for one in settled for e in one.executions])
-    filled = _filled(tx, [one.client_order_id for one in settled if one.executions])
+    filled = _filled(tx, [one.client_order_id for one in settled])
     nothing = (ZERO, ZERO)
     tx.many(
         """UPDATE orders SET state = :state, broker_order_id = COALESCE(:broker_order_id, broker_order_id),

@@ -132,7 +132,7 @@ def request_stop(tx: Tx, run_id: str, now: datetime) -> bool:
     """Ask an open run that the engine has taken to wind down as CANCELED; whether it was open."""
     return (
         tx.execute(
-            f"""UPDATE runs SET stop = COALESCE(stop, 'CANCELED'), updated_at = :now, version = version + 1
+            f"""UPDATE runs SET stop = 'CANCELED', updated_at = :now, version = version + 1
                 WHERE id = :id AND state IN {_OPEN}""",  # noqa: S608 - a constant
             id=run_id,
             now=micros(now),

@@ -7,13 +7,14 @@ and overtaken can write nothing.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trimtab.core.errors import Fenced
 from trimtab.database import Tx, micros
 
 ACCOUNTS_PER_SHARD = 1000
+LEFT_AFTER = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +99,19 @@ def numbers(tx: Tx) -> Sequence[int]:
 
 
 def to_work(tx: Tx, now: datetime, *, idle_since: datetime | None) -> Sequence[int]:
-    """The shards that are due, longest first, and those that no worker has taken since `idle_since`."""
+    """The shards that are due, those that no worker has taken since `idle_since`, and those with open
+    runs that their last worker left without saying when to come back: it died, or knew no time.
+    """
     rows = tx.rows(
-        """SELECT shard FROM shards
-           WHERE due_at <= :now OR COALESCE(taken_at, 0) <= :idle_since ORDER BY due_at, shard""",
+        """SELECT shard FROM shards s
+           WHERE due_at <= :now OR COALESCE(taken_at, 0) <= :idle_since
+              OR (due_at IS NULL AND taken_at <= :left_since AND EXISTS (
+                  SELECT 1 FROM runs r WHERE r.shard = s.shard
+                    AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING')))
+           ORDER BY due_at, shard""",
         now=micros(now),
         idle_since=-1 if idle_since is None else micros(idle_since),
+        left_since=micros(now - LEFT_AFTER),
     )
     return [row["shard"] for row in rows]
 

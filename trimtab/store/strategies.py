@@ -131,11 +131,20 @@ def definitions(tx: Tx, versions: Collection[tuple[str, int]]) -> dict[tuple[str
     }
 
 
-def set_status(tx: Tx, strategy_ids: Collection[str], status: StrategyStatus, *, now: datetime) -> None:
+def end(tx: Tx, strategy_id: str, now: datetime) -> None:
     tx.execute(
-        "UPDATE strategies SET status = :status, updated_at = :now WHERE id IN :ids",
+        "UPDATE strategies SET status = 'inactive', updated_at = :now WHERE id = :id",
+        id=strategy_id,
+        now=micros(now),
+    )
+
+
+def suspend(tx: Tx, strategy_ids: Collection[str], now: datetime) -> None:
+    """Mark strategies that are still active as in need of adjustment."""
+    tx.execute(
+        """UPDATE strategies SET status = 'needs_adjustment', updated_at = :now
+           WHERE id IN :ids AND status = 'active'""",
         ids=list(strategy_ids),
-        status=status,
         now=micros(now),
     )
 

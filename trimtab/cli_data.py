@@ -1,0 +1,214 @@
+"""Commands that change what is stored: migrate, back up, freeze and thaw, say whose an account is."""
+
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimtab.boot import database_file, new_id, paper_url, sandbox_clock, wall_clock
+from trimtab.cli_open import bring_up_to_date, opened_database, read_settings, require_file, without_passwords
+from trimtab.cli_output import complain, show_line
+from trimtab.core.errors import CannotStart, WrongSchema
+from trimtab.database import Database, SqliteDatabase, Tx, open_database, sqlite_path
+from trimtab.doctor import scope_of
+from trimtab.settings import Settings
+from trimtab.store import freezes, migrate, shards, tenants
+from trimtab.store.copies import copy_together
+from trimtab.store.freezes import Freeze
+from trimtab.store.inspection import tenant_names
+
+app = typer.Typer()
+accounts_app = typer.Typer(help="Say whose accounts are.")
+
+RESTORED = "restored from a backup: check with `trimtab audit`, then `trimtab thaw`"
+TenantOption = Annotated[str | None, typer.Option(help="Only this tenant's accounts.", metavar="T")]
+AccountOption = Annotated[str | None, typer.Option(help="Only this account.", metavar="A")]
+SymbolOption = Annotated[str | None, typer.Option(help="Only orders of this symbol.", metavar="S")]
+
+
+@app.command(name="migrate")
+def run_migrations() -> None:
+    """Bring the database to this version.
+
+    `trimtab serve` and `trimtab demo` do it by themselves on SQLite, never on PostgreSQL.
+
+    Example: trimtab migrate
+    """
+    found, needed = bring_up_to_date(read_settings()), migrate.needed_version()
+    if found == needed:
+        show_line(f"the database has schema {needed} already")
+    else:
+        show_line(f"migrated from {f'schema {found}' if found else 'nothing'} to schema {needed}")
+
+
+@app.command()
+def freeze(
+    *,
+    tenant: TenantOption = None,
+    account: AccountOption = None,
+    symbol: SymbolOption = None,
+    reason: Annotated[str, typer.Option(help="Shown wherever the freeze is.", metavar="TEXT")] = "by hand",
+) -> None:
+    """Let no order leave until `trimtab thaw`.
+
+    Without options everything is frozen. Open orders are cancelled. Works with the server down, and at
+    once beside a running one.
+
+    Example: trimtab freeze --tenant acme --reason "bad prices"
+    """
+    settings = read_settings()
+    with opened_database(settings) as db:
+        scope = db.read(lambda tx: _scope(tx, tenant=tenant, account=account, symbol=symbol, reason=reason))
+        now = _clock(settings, db)
+        db.write(lambda tx: freezes.insert(tx, scope, now))
+        _wake(db, now)
+        words, options = scope_of(scope, db.read(tenant_names))
+        if account is not None and db.read(lambda tx: shards.account(tx, account)) is None:
+            complain(f"no account {account} is known yet; it is frozen if it ever comes")
+    show_line(f"frozen: {words}; lift it with: trimtab thaw{options}")
+
+
+@app.command()
+def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: SymbolOption = None) -> None:
+    """Lift the freezes with exactly this scope.
+
+    Without options those that cover everything. Says how many it lifted, and which still hold.
+
+    Example: trimtab thaw --tenant acme
+    """
+    settings = read_settings()
+    with opened_database(settings) as db:
+        scope = db.read(lambda tx: _scope(tx, tenant=tenant, account=account, symbol=symbol, reason=""))
+        lifted = db.write(
+            lambda tx: freezes.remove(
+                tx, tenant_id=scope.tenant_id, account_id=scope.account_id, symbol=scope.symbol
+            )
+        )
+        _wake(db, _clock(settings, db))
+        # It locks the rows it reads, which PostgreSQL refuses in a reading transaction.
+        left = db.write(freezes.all_freezes)
+        names = db.read(tenant_names)
+    show_line(f"lifted {lifted} {'freeze' if lifted == 1 else 'freezes'}")
+    for other in left:
+        words, options = scope_of(other, names)
+        show_line(f"still frozen: {words} ({other.reason}); lift it with: trimtab thaw{options}")
+
+
+def _scope(tx: Tx, *, tenant: str | None, account: str | None, symbol: str | None, reason: str) -> Freeze:
+    tenant_id = None if tenant is None else _tenant_id(tx, tenant)
+    return Freeze(id=new_id(), tenant_id=tenant_id, account_id=account, symbol=symbol, reason=reason)
+
+
+def _tenant_id(tx: Tx, name: str) -> str:
+    """An unknown name is an error and not a new tenant: it would be a misspelt one."""
+    tenant_id = tenants.tenant_named(tx, name)
+    if tenant_id is None:
+        raise CannotStart(f"no tenant {name}: `trimtab keys list` names them")
+    return tenant_id
+
+
+def _clock(settings: Settings, db: Database) -> datetime:
+    return sandbox_clock(db)() if settings.sandbox else wall_clock()
+
+
+def _wake(db: Database, now: datetime) -> None:
+    """Have the engine look at once: open orders must be cancelled, or waiting runs go on.
+
+    In a transaction of its own, so that a freeze holds even while a worker keeps its shard.
+    """
+
+    def work(tx: Tx) -> None:
+        for shard in shards.numbers(tx):
+            shards.mark_due(tx, shard, now)
+
+    db.write(work)
+
+
+@accounts_app.command()
+def assign(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT")],
+    *,
+    tenant: Annotated[str, typer.Option(help="Whose it is from now on.", metavar="T")],
+) -> None:
+    """Say whose a broker account is.
+
+    Otherwise the first tenant that names it claims it.
+
+    Example: trimtab accounts assign 8f2c7a41-9d0e-4b53-a6f8-1c2e3d4b5a69 --tenant acme
+    """
+    settings = read_settings()
+    with opened_database(settings) as db:
+        now = _clock(settings, db)
+
+        def work(tx: Tx) -> tuple[str, str]:
+            wanted = _tenant_id(tx, tenant)
+            return wanted, shards.assign(tx, account, tenant_id=wanted, now=now).tenant_id
+
+        wanted, owner = db.write(work)
+        names = db.read(tenant_names)
+    if owner != wanted:
+        raise CannotStart(f"account {account} is {names[owner]}'s already, and stays there")
+    show_line(f"account {account} is {tenant}'s")
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Must not exist yet.", show_default=False)],
+) -> None:
+    """Copy a SQLite database to FILE while it is in use.
+
+    The paper broker's file goes with it, to FILE-paper.db. The copy is frozen: whoever starts from it
+    checks it first, then thaws it.
+
+    Example: trimtab backup trimtab-2031-12-31.db
+    """
+    settings = read_settings()
+    source = database_file(settings)
+    if source is None:
+        raise CannotStart(
+            f"PostgreSQL has its own tool: pg_dump --format=custom --file={target}"
+            f" '{without_passwords(settings.database_url)}'; after pg_restore: `trimtab freeze`, then serve"
+        )
+    require_file(settings)
+    _require_schema(settings)
+    paper = sqlite_path(paper_url(settings))
+    targets = {source: target} | ({paper: _paper_beside(target)} if paper.exists() else {})
+    _copy(source, targets)
+    show_line(f"copied to {' and '.join(str(path) for path in targets.values())}; the copy is frozen")
+
+
+def _require_schema(settings: Settings) -> None:
+    """A database of an older version may be copied, before it is migrated; an empty one is a mistake."""
+    with closing(open_database(settings.database_url)) as db:
+        if migrate.found_version(db) is None:
+            raise WrongSchema(found=None, needed=migrate.needed_version())
+
+
+def _paper_beside(database: Path) -> Path:
+    return database.with_name(f"{database.name}-paper.db")
+
+
+def _copy(source: Path, targets: dict[Path, Path]) -> None:
+    """Copy under other names first: a copy that is not whole, or not frozen, never has its name."""
+    for target in (targets[source], _paper_beside(targets[source])):
+        if target.exists():
+            raise CannotStart(f"{target} exists already: name another file")
+    partial = {each: target.with_name(f"{target.name}.partial") for each, target in targets.items()}
+    try:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+        copy_together(source, partial)
+        _freeze_copy(partial[source])
+        for each in reversed(targets):
+            partial[each].rename(targets[each])
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
+def _freeze_copy(path: Path) -> None:
+    everything = Freeze(id=new_id(), tenant_id=None, account_id=None, symbol=None, reason=RESTORED)
+    with closing(SqliteDatabase(path)) as copy:
+        copy.write(lambda tx: freezes.insert(tx, everything, wall_clock()))
