@@ -59,6 +59,8 @@ class Replay:
                 self.orders[entry.client_order_id] = ReplayedOrder(entry.quantity, entry.notional)
             case "executed":
                 self._execute(entry)
+            case "status":
+                assert entry.reason in {"ACTIVE", "INACTIVE", "ACCOUNT_CLOSED"}
             case "canceled" | "rejected":
                 assert entry.client_order_id is not None
                 order = self.orders[entry.client_order_id]

@@ -26,6 +26,7 @@ class PlanBody:
     prices: Mapping[str, Decimal]
     equity: Decimal
     reserve: Decimal
+    minimum_order: Decimal
     legs: Mapping[int, PlannedLeg]
     skips: int
     short: bool
@@ -54,6 +55,7 @@ def _body(stored: dict[str, Any]) -> PlanBody:
         prices=_amounts(stored["prices"]),
         equity=Decimal(stored["equity"]),
         reserve=Decimal(stored["reserve"]),
+        minimum_order=Decimal(stored["min_notional"]),
         legs={leg["number"]: _leg(leg) for leg in stored["legs"]},
         skips=len(stored["skips"]),
         short=stored["short"],

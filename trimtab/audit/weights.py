@@ -14,7 +14,6 @@ from trimtab.core.money import HUNDRED, ZERO, plain
 
 CENT = Decimal("0.01")
 # What no broker takes an order for, in dollars.
-MINIMUM_ORDER = Decimal(1)
 
 
 def targets_are_reached(archive: Archive) -> Callable[[Dossier, Tally], None]:
@@ -61,7 +60,7 @@ def _reason(dossier: Dossier, body: PlanBody) -> str | None:
         leg = body.legs.get(order.leg)
         if leg is not None and order.side == "buy":
             smaller += (leg.notional or ZERO) - (order.notional or ZERO)
-    return f"its buys are ${plain(smaller)} smaller than planned" if smaller >= MINIMUM_ORDER else None
+    return f"its buys are ${plain(smaller)} smaller than planned" if smaller >= body.minimum_order else None
 
 
 def _equity_is_all(dossier: Dossier, body: PlanBody, *, may_set_aside: bool, tally: Tally) -> None:
@@ -85,7 +84,7 @@ def _invested(body: PlanBody) -> Decimal:
 
 
 def _on_target(dossier: Dossier, body: PlanBody, *, tally: Tally) -> None:
-    tolerance = max(body.equity.scaleb(-4) + CENT, MINIMUM_ORDER)
+    tolerance = max(body.equity.scaleb(-4) + CENT, body.minimum_order)
     # Nothing is divided: all is multiplied by the percentage that the assets have together.
     together = HUNDRED - body.cash_percent
     values = _values(dossier, body)

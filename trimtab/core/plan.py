@@ -81,7 +81,7 @@ class Plan:
     """Legs and skips, and all that they were computed from. Immutable once stored.
 
     `reserve` is cash in dollars that buys must leave untouched: the cash target, the buffer and what
-    was set aside. `short` is true if less was planned than was asked for.
+    was set aside. `min_notional` is the smallest order it was allowed, in dollars. `short` is true if less was planned than was asked for.
     """
 
     kind: RunKind
@@ -90,6 +90,7 @@ class Plan:
     prices: Mapping[str, Decimal]
     equity: Decimal
     reserve: Decimal
+    min_notional: Decimal
     legs: tuple[Leg, ...]
     skips: tuple[Skip, ...]
     short: bool = False
@@ -141,6 +142,9 @@ def make_plan(basis: Basis) -> Plan:
                 _plan_invest_cash(draft)
             case RunKind.PARTIAL_LIQUIDATION:
                 _plan_partial_liquidation(draft)
+    else:
+        # An amount was asked for and nothing is there to make it from.
+        draft.short = basis.amount is not None and basis.amount > 0
     plan = draft.finish()
     _assert_promises(plan)
     return plan
@@ -223,6 +227,7 @@ class _Draft:
             prices=self.basis.prices,
             equity=self.equity,
             reserve=self.reserve,
+            min_notional=self.basis.limits.min_notional,
             legs=tuple(self.legs),
             skips=tuple(self.skips),
             short=self.short,

@@ -1,0 +1,85 @@
+"""Runs and orders as values: what may follow what, and the names of orders."""
+
+from decimal import Decimal
+from itertools import product
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.examples import BUY_B, SELL_A, order
+from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, OrderState, RunState, order_id
+
+# Written out again, from the words of the protocol: state, then all that may come next.
+RUN_EDGES = {
+    "QUEUED": "PLANNED CANCELED FAILED",
+    "PLANNED": "SELLING BUYING COMPLETED CANCELED FAILED TIMED_OUT",
+    "SELLING": "BUYING COMPLETED CANCELED FAILED TIMED_OUT",
+    "BUYING": "COMPLETED CANCELED FAILED TIMED_OUT",
+    "COMPLETED": "",
+    "CANCELED": "",
+    "FAILED": "",
+    "TIMED_OUT": "",
+}
+ORDER_EDGES = {
+    "SENDING": "OPEN FILLED CANCELED REFUSED ABANDONED",
+    "OPEN": "FILLED CANCELED REFUSED",
+    "FILLED": "",
+    "CANCELED": "FILLED",
+    "REFUSED": "",
+    "ABANDONED": "OPEN FILLED CANCELED REFUSED",
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(RunState, RunState)))
+def test_a_run_moves_only_along_the_published_edges(before: RunState, after: RunState) -> None:
+    assert (after in TRANSITIONS[before]) == (after.value in RUN_EDGES[before.value].split())
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(OrderState, OrderState)))
+def test_an_order_moves_only_along_the_published_edges(before: OrderState, after: OrderState) -> None:
+    assert (after in ORDER_TRANSITIONS[before]) == (after.value in ORDER_EDGES[before.value].split())
+
+
+def test_a_run_is_open_until_it_is_completed_canceled_failed_or_timed_out() -> None:
+    assert {state for state in RunState if state.is_open} == {
+        RunState.QUEUED,
+        RunState.PLANNED,
+        RunState.SELLING,
+        RunState.BUYING,
+    }
+
+
+def test_an_order_is_open_while_its_fate_is() -> None:
+    assert {state for state in OrderState if state.is_open} == {OrderState.SENDING, OrderState.OPEN}
+
+
+@pytest.mark.parametrize(("quantity", "notional"), [("1", "1"), (None, None)])
+def test_an_order_is_for_a_quantity_or_for_an_amount(quantity: str | None, notional: str | None) -> None:
+    amount = None if quantity is None else Decimal(quantity)
+    value = None if notional is None else Decimal(notional)
+    with pytest.raises(AssertionError, match="not both"):
+        order(SELL_A, quantity=amount, notional=value)
+
+
+def test_order_ids_never_change_from_one_version_to_the_next() -> None:
+    # Orders that an earlier version has sent are found again by these names.
+    namespace = UUID("6f1d6c1e-5c55-4f0e-9d4a-7a1f5f0d8b21")
+    assert order_id("t", "r", leg=0, generation=0) == str(uuid5(namespace, "t:r:0:0"))
+    assert order_id("t", "r", leg=0, generation=0) == "6c09832f-aea9-5f91-b0aa-4a5b008f9331"
+    assert order(BUY_B).client_order_id == order_id("tenant-1", "run-1", leg=1, generation=0)
+
+
+names = st.tuples(st.uuids().map(str), st.uuids().map(str), st.integers(0, 999), st.integers(0, 9))
+
+
+@given(names, names)
+def test_two_intents_share_an_id_only_if_they_are_the_same(
+    one: tuple[str, str, int, int], other: tuple[str, str, int, int]
+) -> None:
+    ids = [
+        order_id(tenant, run, leg=leg, generation=generation) for tenant, run, leg, generation in (one, other)
+    ]
+    assert (ids[0] == ids[1]) == (one == other)
+    assert len(ids[0]) == 36
