@@ -5,7 +5,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench prove lock clean
+.PHONY: help setup demo test check format docs bench prove lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ check: setup ## format, lint, types, import layers, house style
 format: setup ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: setup ## write the reference pages that are made from the program itself
+	@$(BIN)/python -m tests.cli.write_docs
 
 bench: setup ## run every benchmark, one JSON line each
 	@for script in $(sort $(wildcard bench/bench_*.py)); do $(BIN)/python "$$script" || exit 1; done

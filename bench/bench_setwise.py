@@ -51,7 +51,7 @@ def prepared(house: Installation) -> tuple[str, str]:
     return tenant_id, create_strategy(desk, tenant_id, draft).id
 
 
-def queue_run(house: Installation, tenant_id: str, strategy_id: str) -> None:
+def queue_run(house: Installation, tenant_id: str, *, strategy_id: str) -> None:
     account_id = new_id()
     house.paper.open_account(
         account_id, tenant_id, cash=Decimal(5000), positions={"SPY": Decimal(20), "TLT": Decimal(3)}
@@ -66,7 +66,7 @@ def runs_a_second(folder: Path, *, together: bool) -> float:
         tenant_id, strategy_id = prepared(house)
         spent = 0.0
         for _ in range(RUNS):
-            queue_run(house, tenant_id, strategy_id)
+            queue_run(house, tenant_id, strategy_id=strategy_id)
             if not together:
                 started = perf_counter()
                 settle(house.desk)

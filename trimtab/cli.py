@@ -16,12 +16,13 @@ from sqlalchemy.exc import DBAPIError
 
 from trimtab import cli_checks, cli_data, cli_keys
 from trimtab.boot import database_file
-from trimtab.cli_open import bring_up_to_date, read_settings
+from trimtab.cli_open import bring_up_to_date
 from trimtab.cli_output import complain
 from trimtab.core.errors import TrimtabError
 from trimtab.demo.run import DemoOptions, run_demo
 from trimtab.lock import only_one_server
 from trimtab.server import serve as serve_forever
+from trimtab.settings import read_settings
 
 FAILURE = 1
 PORT_MAX = 65535

@@ -12,12 +12,12 @@ from trimtab.audit.ledger import watched
 from trimtab.audit.report import Report, Verdict, lines
 from trimtab.audit.report import as_json as report_json
 from trimtab.boot import database_file, open_installation, paper_url
-from trimtab.cli_open import opened_database, read_settings, require_file, shown_settings
+from trimtab.cli_open import opened_database, require_file
 from trimtab.cli_output import show_json, show_line
 from trimtab.core.errors import CannotStart
 from trimtab.database import sqlite_path
 from trimtab.doctor import Finding, examine
-from trimtab.settings import Settings
+from trimtab.settings import Settings, read_settings, shown_settings
 from trimtab.store.evidence import read_evidence
 
 app = typer.Typer()

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from trimtab.boot import database_file, new_id, paper_url, sandbox_clock, wall_clock
-from trimtab.cli_open import bring_up_to_date, opened_database, read_settings, require_file, without_passwords
+from trimtab.cli_open import bring_up_to_date, opened_database, require_file
 from trimtab.cli_output import complain, show_line
-from trimtab.core.errors import CannotStart, WrongSchema
+from trimtab.core.errors import CannotStart, WrongSchema, shown_address
 from trimtab.database import Database, SqliteDatabase, Tx, open_database, sqlite_path
 from trimtab.doctor import scope_of
-from trimtab.settings import Settings
+from trimtab.settings import Settings, read_settings
 from trimtab.store import freezes, migrate, shards, tenants
 from trimtab.store.copies import copy_together
 from trimtab.store.freezes import Freeze
@@ -169,7 +169,7 @@ def backup(
     if source is None:
         raise CannotStart(
             f"PostgreSQL has its own tool: pg_dump --format=custom --file={target}"
-            f" '{without_passwords(settings.database_url)}'; after pg_restore: `trimtab freeze`, then serve"
+            f" '{shown_address(settings.database_url)}'; after pg_restore: `trimtab freeze`, then serve"
         )
     require_file(settings)
     _require_schema(settings)

@@ -8,11 +8,11 @@ import typer
 
 from trimtab.api.keys import ALL_SCOPES, DEFAULT_SCOPES, api_key, key_state, new_key
 from trimtab.boot import database_file, new_id, wall_clock
-from trimtab.cli_open import bring_up_to_date, opened_database, read_settings
+from trimtab.cli_open import bring_up_to_date, opened_database
 from trimtab.cli_output import complain, show_json, show_line, show_table
 from trimtab.core.errors import NotFound
 from trimtab.database import Tx
-from trimtab.settings import Settings
+from trimtab.settings import Settings, read_settings
 from trimtab.store import tenants
 from trimtab.store.tenants import Key
 

@@ -1,63 +1,13 @@
-"""How every command begins: settings from the environment, and the database they name.
+"""How a command begins that works on the database its settings name."""
 
-Also how settings are shown to people, without what must stay secret.
-"""
-
-import os
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
-from dotenv import dotenv_values
 
 from trimtab.boot import database_file
 from trimtab.core.errors import CannotOpenDatabase, CannotStart
 from trimtab.database import Database, open_database
-from trimtab.settings import SETTINGS, Setting, Settings, load_settings
+from trimtab.settings import Settings
 from trimtab.store import migrate
-
-ENV_FILE = Path(".env")
-HIDDEN = "…"
-_PASSWORDS = re.compile(r"(?<=://)([^:/]*):.*@|(?<=[?&]password=)[^&]*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownSetting:
-    """A setting with its value as it may be shown to anybody."""
-
-    name: str
-    value: str
-    default: str
-    meaning: str
-
-
-def read_settings() -> Settings:
-    """Raises CannotStart for a value that is wrong and for a TRIMTAB_ name that is not known."""
-    return load_settings(os.environ, ENV_FILE)
-
-
-def shown_settings() -> list[ShownSetting]:
-    """Every setting, whether or not its value is a good one."""
-    given = dotenv_values(ENV_FILE) | os.environ
-    return [
-        ShownSetting(
-            name=setting.name,
-            value=_shown(setting, given.get(setting.name, setting.default) or ""),
-            default=setting.default,
-            meaning=setting.meaning,
-        )
-        for setting in SETTINGS
-    ]
-
-
-def _shown(setting: Setting, value: str) -> str:
-    return HIDDEN if setting.secret and value else without_passwords(value)
-
-
-def without_passwords(url: str) -> str:
-    return _PASSWORDS.sub(lambda found: f"{found[1]}:{HIDDEN}@" if found[1] is not None else HIDDEN, url)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -49,8 +48,6 @@ GROUP_COMMIT_MAX = 64
 
 _LIST = re.compile(r"\bIN :(\w+)")
 _NAME = re.compile(r"(?<!:):(\w+)")
-_PASSWORD = re.compile(r"(://[^/@]*?:).*(@)")
-_QUERY_PASSWORD = re.compile(r"(\bpassword=)[^&]*")
 _SECRETS = re.compile(r"(?<=:)[^/:@]+(?=@)|(?<=password=)[^&]+")
 _ROW_LOCK = re.compile(r"\s+FOR (?:SHARE|UPDATE)\b")
 
@@ -238,12 +235,6 @@ class SqliteDatabase:
         self._writer.execute("RELEASE member")
         return lambda: done.set_result(result)
 
-    def backup(self, target: Path) -> None:
-        """Write an online copy of the whole file."""
-        with closing(sqlite3.connect(target)) as copy:
-            self.read(lambda _tx: None)
-            self._local.reader.backup(copy)
-
     def close(self) -> None:
         for connection in self._opened:
             connection.close()
@@ -274,7 +265,7 @@ class PostgresDatabase:
             self._pool.wait(timeout=5)
         except PoolTimeout as error:
             self._pool.close()
-            raise CannotOpenDatabase(where=without_password(url), why=_why_refused(url)) from error
+            raise CannotOpenDatabase(where=url, why=_why_refused(url)) from error
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on one consistent snapshot."""
@@ -303,11 +294,6 @@ class PostgresDatabase:
 Database = SqliteDatabase | PostgresDatabase
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return _QUERY_PASSWORD.sub(r"\1…", _PASSWORD.sub(r"\1…\2", url))
-
-
 def _why_refused(url: str) -> str:
     """The server's reason in one line; libpq may quote the URL, so what is secret in it is taken out."""
     try:
@@ -333,6 +319,4 @@ def open_database(url: str, *, schema: str = "public") -> Database:
         return SqliteDatabase(sqlite_path(url))
     if url.startswith(("postgresql://", "postgres://")):
         return PostgresDatabase(url, schema=schema)
-    raise CannotOpenDatabase(
-        where=without_password(url), why="not a sqlite:///FILE or postgresql://… address"
-    )
+    raise CannotOpenDatabase(where=url, why="not a sqlite:///FILE or postgresql://… address")

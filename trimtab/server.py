@@ -19,6 +19,7 @@ from litestar.types.asgi_types import LifeSpanScope
 from trimtab.api.alpaca_routes import alpaca_application
 from trimtab.api.auth import Door, RateLimit
 from trimtab.api.front import FrontDesk
+from trimtab.api.keys import key_state
 from trimtab.api.probes import probes_application
 from trimtab.api.sandbox import sandbox_application
 from trimtab.boot import Installation, open_installation
@@ -90,7 +91,9 @@ def serve(settings: Settings) -> None:
 
 def _refuse_open_door(installation: Installation) -> None:
     settings = installation.settings
-    if not settings.is_loopback and not installation.desk.db.read(tenants.keys):
+    now = installation.wall_clock()
+    keys = installation.desk.db.read(tenants.keys)
+    if not settings.is_loopback and not any(key_state(key, now) == "active" for key in keys):
         raise CannotStart(
             f"TRIMTAB_LISTEN is {settings.host}: first make a key with `trimtab keys create --tenant NAME`"
         )

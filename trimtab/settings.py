@@ -4,6 +4,7 @@ Settings come from the environment and, below it, from a `.env` file in the work
 starts with TRIMTAB_ and is not known is an error: a misspelt limit must not be a silent default.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,11 +14,12 @@ from typing import TypeVar
 
 from dotenv import dotenv_values
 
-from trimtab.core.errors import CannotStart
+from trimtab.core.errors import CannotStart, shown_address
 from trimtab.core.money import parse_decimal
 
 T = TypeVar("T")
 PREFIX = "TRIMTAB_"
+ENV_FILE = Path(".env")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,40 @@ class Settings:
         return self.host == "localhost" or ip_address(self.host).is_loopback
 
 
-def load_settings(environment: Mapping[str, str], env_file: Path = Path(".env")) -> Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSetting:
+    """A setting with its value as anybody may see it."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises CannotStart for a wrong value and for an unknown name."""
+    return load_settings(os.environ, ENV_FILE)
+
+
+def shown_settings() -> list[ShownSetting]:
+    """Every setting of this process, whether or not its value is a good one."""
+    given = dotenv_values(ENV_FILE) | os.environ
+    return [
+        ShownSetting(
+            name=setting.name,
+            value=_shown(setting, given.get(setting.name, setting.default) or ""),
+            default=setting.default,
+            meaning=setting.meaning,
+        )
+        for setting in SETTINGS
+    ]
+
+
+def _shown(setting: Setting, value: str) -> str:
+    return "…" if setting.secret and value else shown_address(value)
+
+
+def load_settings(environment: Mapping[str, str], env_file: Path = ENV_FILE) -> Settings:
     """Raises CannotStart with one line that names the setting and the mend."""
     given = {
         **{k: v or "" for k, v in dotenv_values(env_file).items() if k.startswith(PREFIX)},
@@ -129,7 +164,7 @@ def _checked(values: Mapping[str, str]) -> Settings:
     def read(name: str, parse: Callable[[str], T | None], *, expected: str) -> T:
         parsed = parse(values[name])
         if parsed is None:
-            raise CannotStart(f"{name} is {values[name]!r}: give {expected}")
+            raise CannotStart(f"{name} is {shown_address(values[name])!r}: give {expected}")
         return parsed
 
     read("TRIMTAB_BROKER", lambda text: text if text == "paper" else None, expected="paper")

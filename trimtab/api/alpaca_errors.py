@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from litestar import Request, Response
 from litestar.datastructures import State
@@ -59,11 +60,15 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
 }
 
 AnyRequest = Request[object, object, State]
+HUNG_UP = "client disconnected prematurely"
 
 
 def error_response(_request: AnyRequest, error: Exception) -> Response[dict[str, object]]:
     """The answer to any failure; what nobody foresaw is logged and says nothing of itself."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, HTTPException) and error.detail == HUNG_UP:
+        # The framework calls half a body a failure of ours; most who send one do not wait for this.
+        error = Undecodable()
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         # Unknown routes, wrong methods, bodies that are too large: the framework's own refusals.
         message = error.detail.lower() or "refused"
         body: dict[str, object] = {"code": error.status_code * 100_000 + 10_000, "message": message}

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 from litestar import Litestar, Request, Router
 from litestar.datastructures import MutableScopeHeaders, State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Dependency
+from litestar.params import SkipValidation
 from litestar.response import Response
 from litestar.types import Message, Scope
 
@@ -36,7 +35,7 @@ class FrontDesk:
 
 
 # Routes take it by name, as it is: it is not a value to be parsed.
-Front = Annotated[FrontDesk, Dependency(skip_validation=True)]
+Front = NamedDependency[SkipValidation[FrontDesk]]
 
 
 def sub_application(

@@ -1,10 +1,10 @@
 """Health and numbers: alive, ready, and what Prometheus wants to know."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from litestar import Litestar, Response, get
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -25,7 +25,7 @@ class Reached:
     reached_broker: bool = False
 
 
-Readiness = Annotated[Reached, Dependency(skip_validation=True)]
+Readiness = NamedDependency[SkipValidation[Reached]]
 
 
 def probes_application(front: FrontDesk, *, needs_key: bool) -> Litestar:

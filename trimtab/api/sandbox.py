@@ -8,10 +8,10 @@ import re
 import threading
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
 
 from litestar import Litestar, MediaType, Response, get, post, put
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from trimtab.api.alpaca_errors import error_response
 from trimtab.api.alpaca_requests import BadValue, Required, id_in
@@ -57,7 +57,7 @@ class Market:
     settling: threading.Lock
 
 
-Playground = Annotated[Market, Dependency(skip_validation=True)]
+Playground = NamedDependency[SkipValidation[Market]]
 
 
 def sandbox_application(front: FrontDesk, paper: PaperBroker) -> Litestar:
@@ -82,6 +82,7 @@ def set_clock(front: Front, request: AnyRequest, body: bytes) -> ClockOut:
         # Refused here, or every later call would have to refuse to decide.
         sessions.next_open(now)
         sessions.current(now)
+        sessions.before(sessions.first_ending_after(now).on)
     if not front.desk.db.write(lambda tx: sandbox.set_clock(tx, now)):
         raise ClockRunsForward(front.desk.clock())
     return _clock_out(front)

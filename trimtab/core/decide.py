@@ -168,13 +168,20 @@ def _settle_orders(run: Run, facts: Facts, *, now: datetime) -> Step | None:
     if unasked:
         return Ask(unasked)
     stopping = _stop(run, now) is not None or facts.frozen is not None
+    # Before any fate is waited for: what a kill switch or a deadline stops must not work on meanwhile.
+    uncanceled = tuple(
+        o.client_order_id
+        for o in open_orders
+        if o.state is OrderState.OPEN
+        and (stopping or o.symbol in facts.frozen_symbols)
+        and o.client_order_id not in facts.cancel_asked
+    )
+    if uncanceled:
+        return CancelOrders(uncanceled)
     unknown = [order for order in open_orders if order.state is OrderState.SENDING]
     if unknown:
         return _resolve_unknown(unknown, facts, now=now, stopping=stopping)
-    if not (stopping and open_orders):
-        return None
-    uncanceled = tuple(o.client_order_id for o in open_orders if o.client_order_id not in facts.cancel_asked)
-    return CancelOrders(uncanceled) if uncanceled else Wait(None, "cancels are under way at the broker")
+    return Wait(None, "cancels are under way at the broker") if stopping and open_orders else None
 
 
 def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, stopping: bool) -> Step:

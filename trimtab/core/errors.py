@@ -27,13 +27,21 @@ TrimtabError
 └── BrokerDown              the broker cannot be asked now
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+_PASSWORDS = re.compile(r"(://[^:/@]*:).*(@)|([?&]password=)[^&]*")
+
 
 class TrimtabError(Exception):
     """Any known failure; `str()` is one line that names the mend where there is one."""
+
+
+def shown_address(url: str) -> str:
+    """The address of a database as anybody may see it: without its passwords."""
+    return _PASSWORDS.sub(r"\1\3…\2", url)
 
 
 @dataclass
@@ -42,7 +50,7 @@ class CannotOpenDatabase(TrimtabError):
     why: str
 
     def __str__(self) -> str:
-        return f"cannot open the database {self.where}: {self.why}"
+        return f"cannot open the database {shown_address(self.where)}: {self.why}"
 
 
 @dataclass

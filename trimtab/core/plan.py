@@ -81,7 +81,8 @@ class Plan:
     """Legs and skips, and all that they were computed from. Immutable once stored.
 
     `reserve` is cash in dollars that buys must leave untouched: the cash target, the buffer and what
-    was set aside. `min_notional` is the smallest order it was allowed, in dollars. `short` is true if less was planned than was asked for.
+    was set aside. `min_notional` is the smallest order it was allowed, in dollars. `short` is true if
+    less was planned than was asked for.
     """
 
     kind: RunKind

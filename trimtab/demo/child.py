@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import httpx
 
@@ -44,7 +45,8 @@ class Place:
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.folder / DATABASE}"
+        """As seen from anywhere; the folder may have any name."""
+        return f"sqlite:///{quote(str(self.folder / DATABASE))}"
 
     @property
     def log(self) -> Path:
@@ -90,7 +92,8 @@ def _started(place: Place, log: BinaryIO) -> subprocess.Popen[bytes]:
 def _command(place: Place, module: str, *arguments: str) -> list[str]:
     """The command with every setting given, so that none is taken from elsewhere."""
     own = {
-        "TRIMTAB_DATABASE_URL": place.database_url,
+        # Every command runs in the folder.
+        "TRIMTAB_DATABASE_URL": f"sqlite:///{DATABASE}",
         "TRIMTAB_SANDBOX": "1",
         "TRIMTAB_LISTEN": f"{HOST}:{place.port}",
     }

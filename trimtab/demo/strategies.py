@@ -67,7 +67,7 @@ RECIPES = (
         name="Balanced risk",
         description="much in bonds, some in sectors, a little cash; by month, and at 3 points off",
         # A quarter of a percent in cash is what the vendor advises, against rounding and slippage.
-        weights=_weights(cash="0.25", IEF="25", TLT="15", LQD="18", TIP="16.75", XLK="9", XLF="7", XLE="9"),
+        weights=_weights(cash="0.25", IEF="35", LQD="34.75", XLK="10", XLF="10", XLE="10"),
         conditions=(
             {"type": "drift_band", "sub_type": "absolute", "percent": "3"},
             {"type": "calendar", "sub_type": "monthly", "day": "31"},

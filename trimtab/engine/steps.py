@@ -109,7 +109,7 @@ def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) ->
     free = [
         (case, step)
         for case, step in batch
-        if not _is_late(case, turn) and not _is_frozen(case, step.orders, frozen)
+        if not _is_late(case, turn) and not _is_frozen(case, step.orders, frozen=frozen)
     ]
     changes = [Change(run=case.run, state=step.state, more_orders=len(step.orders)) for case, step in free]
     applied = runs.change(tx, changes, turn.now)
@@ -128,7 +128,7 @@ def _is_late(case: Case, turn: Turn) -> bool:
     return case.run.deadline_at is not None and turn.now >= case.run.deadline_at
 
 
-def _is_frozen(case: Case, intended: Sequence[Order], frozen: Sequence[Freeze]) -> bool:
+def _is_frozen(case: Case, intended: Sequence[Order], *, frozen: Sequence[Freeze]) -> bool:
     """Whether a freeze covers the account, or a symbol among the orders."""
     covering = [f for f in frozen if f.covers(case.run.tenant_id, case.run.account_id)]
     symbols = {order.symbol for order in intended}
@@ -145,7 +145,7 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
             order
             for case, step in cases
             for order in step.orders
-            if not _is_frozen(case, step.orders, frozen)
+            if not _is_frozen(case, step.orders, frozen=frozen)
         ]
         ids = [order.client_order_id for order in allowed]
         orders.set_sent(tx, ids, epoch=turn.epoch, now=turn.now)

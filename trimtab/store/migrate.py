@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from trimtab.core.errors import CannotOpenDatabase, WrongSchema
@@ -28,6 +28,8 @@ def upgrade(url: str) -> None:
     """Run what is missing, in transactions; a no-op on a current database."""
     driver = url if url.startswith("sqlite") else "postgresql+psycopg://" + url.split("://", 1)[1]
     engine = create_engine(driver, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        _begin_before_ddl(engine)
     config = _config()
     try:
         with engine.begin() as connection:
@@ -38,6 +40,15 @@ def upgrade(url: str) -> None:
         raise CannotOpenDatabase(where=url.rsplit("@", 1)[-1], why=why) from error
     finally:
         engine.dispose()
+
+
+def _begin_before_ddl(engine: Engine) -> None:
+    """Python's sqlite3 begins no transaction before DDL: a migration cut short would stay half done.
+
+    IMMEDIATE makes a second one wait for the first.
+    """
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def found_version(db: Database) -> str | None:
