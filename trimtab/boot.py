@@ -26,6 +26,7 @@ from trimtab.store.migrate import require_current
 
 CALENDAR_STARTS_ON = "1990-01-01"
 CALENDAR_YEARS_AHEAD = 10
+CLOCK_CONNECTIONS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,12 @@ class Installation:
     settings: Settings
     desk: Desk
     paper: PaperBroker
-    paper_db: Database
+    databases: tuple[Database, ...]
     wall_clock: Callable[[], datetime]
 
     def close(self) -> None:
-        self.desk.db.close()
-        self.paper_db.close()
+        for database in self.databases:
+            database.close()
 
 
 def wall_clock() -> datetime:
@@ -65,8 +66,12 @@ def open_installation(settings: Settings) -> Installation:
         on_failure.callback(db.close)
         require_current(db)
         paper_db = open_paper_database(settings)
+        on_failure.callback(paper_db.close)
+        # The clock is read inside transactions too: with connections of its own it never waits for one
+        # that waits for it.
+        clock_db = open_database(settings.database_url, pool_max=CLOCK_CONNECTIONS)
         on_failure.pop_all()
-    clock = sandbox_clock(db) if settings.sandbox else wall_clock
+    clock = sandbox_clock(clock_db) if settings.sandbox else wall_clock
     paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
     desk = Desk(
         db=db,
@@ -83,7 +88,13 @@ def open_installation(settings: Settings) -> Installation:
         clock=clock,
         new_id=new_id,
     )
-    return Installation(settings=settings, desk=desk, paper=paper, paper_db=paper_db, wall_clock=wall_clock)
+    return Installation(
+        settings=settings,
+        desk=desk,
+        paper=paper,
+        databases=(db, paper_db, clock_db),
+        wall_clock=wall_clock,
+    )
 
 
 def paper_url(settings: Settings) -> str:

@@ -310,7 +310,7 @@ def sqlite_path(url: str) -> Path:
     return Path(unquote(url.removeprefix("sqlite:///")))
 
 
-def open_database(url: str, *, schema: str = "public") -> Database:
+def open_database(url: str, *, schema: str = "public", pool_max: int = 16) -> Database:
     """Open the database of a `sqlite:///` or `postgresql://` URL.
 
     Raises CannotOpenDatabase with the reason in one line.
@@ -318,5 +318,5 @@ def open_database(url: str, *, schema: str = "public") -> Database:
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return SqliteDatabase(sqlite_path(url))
     if url.startswith(("postgresql://", "postgres://")):
-        return PostgresDatabase(url, schema=schema)
+        return PostgresDatabase(url, schema=schema, pool_max=pool_max)
     raise CannotOpenDatabase(where=url, why="not a sqlite:///FILE or postgresql://… address")

@@ -59,9 +59,14 @@ class Key:
     secret: str
 
 
-def free_port() -> int:
+def free_port(wanted: int | None = None) -> int:
+    """The wanted port, or any. Raises CannotStart if it is taken."""
     with socket.socket() as listener:
-        listener.bind((HOST, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, wanted or 0))
+        except OSError as error:
+            raise CannotStart(f"port {wanted}: {error.strerror}; name another, or none") from error
         port: int = listener.getsockname()[1]
         return port
 

@@ -54,7 +54,7 @@ def run_demo(options: DemoOptions) -> int:
     aside = Console(stderr=True, highlight=False)
     watch = Watch()
     with _ended_by_sigterm(), _folder(options.keep) as folder, ExitStack() as stack:
-        place = Place(folder=folder, port=options.port or child.free_port())
+        place = Place(folder=folder, port=child.free_port(options.port))
         aside.print("starting the server")
         with watch.time("server_start"):
             server = stack.enter_context(child.server(place))

@@ -42,12 +42,10 @@ def enroll(
     Raises NotFound for an unknown account or strategy, StrategyNotActive, AccountNotActive and
     AlreadyEnrolled.
     """
-    now = desk.clock()
     account = claim_account(desk, tenant_id, account_id)
 
     def store(tx: Tx) -> Enrollment:
-        # The shard first, as the engine does: two that lock in one order do not deadlock.
-        shards.mark_due(tx, account.shard, now)
+        now = _shard_first(tx, desk, account.shard)
         strategy = require_active(tx, tenant_id, strategy_id)
         sessions = desk.calendars[strategy.calendar]
         enrollment = Enrollment(
@@ -82,6 +80,16 @@ def enroll(
     return desk.db.write(store)
 
 
+def _shard_first(tx: Tx, desk: Desk, shard: int) -> datetime:
+    """Ask for a worker, and the time once the shard is ours to write in.
+
+    The engine too locks the shard first: two that lock in one order do not deadlock, and what is
+    written then is not older than what was there.
+    """
+    shards.mark_due(tx, shard, desk.clock())
+    return desk.clock()
+
+
 def claim_account(desk: Desk, tenant_id: str, account_id: str) -> shards.AccountRecord:
     """The tenant's account, claimed if it is named for the first time.
 
@@ -103,13 +111,12 @@ def claim_account(desk: Desk, tenant_id: str, account_id: str) -> shards.Account
 
 def end_enrollment(desk: Desk, tenant_id: str, enrollment_id: str) -> None:
     """Stop following: a QUEUED run of it is cancelled, a started one finishes. Positions stay."""
-    now = desk.clock()
 
     def store(tx: Tx) -> None:
         enrollment = enrollments.one(tx, tenant_id, enrollment_id)
         if enrollment is None:
             raise NotFound("subscription", enrollment_id)
-        shards.mark_due(tx, enrollment.shard, now)
+        now = _shard_first(tx, desk, enrollment.shard)
         enrollments.end(tx, enrollment_id, now)
         run = runs.open_of_account(tx, enrollment.shard, enrollment.account_id)
         if run is not None and run.enrollment_id == enrollment_id:
@@ -134,7 +141,6 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
     Raises NotFound, AccountNotActive, InvalidStrategy, IneligibleAsset, EnrolledElsewhere,
     NotEnrolled and RunAlreadyOpen.
     """
-    now = desk.clock()
     problems = validate_targets(request.targets) if request.targets else []
     if problems:
         raise InvalidStrategy(problems)
@@ -142,7 +148,7 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
     refuse_ineligible_assets(desk, request.targets)
 
     def store(tx: Tx) -> Run:
-        shards.mark_due(tx, account.shard, now)
+        now = _shard_first(tx, desk, account.shard)
         enrollment = enrollments.of_account(tx, account.shard, request.account_id)
         if enrollment is None:
             strategy = _own_strategy(desk, tenant_id, request, now=now)
@@ -204,13 +210,12 @@ def cancel_run(desk: Desk, tenant_id: str, run_id: str) -> None:
     Cancelling a run that was cancelled before any order left is no error. Raises NotFound and
     RunIsFinal.
     """
-    now = desk.clock()
 
     def store(tx: Tx) -> None:
         run = runs.one(tx, tenant_id, run_id)
         if run is None:
             raise NotFound("run", run_id)
-        shards.mark_due(tx, run.shard, now)
+        now = _shard_first(tx, desk, run.shard)
         if runs.cancel_queued(tx, run_id, reason=None, now=now) or runs.request_stop(tx, run_id, now):
             return
         final = runs.one(tx, tenant_id, run_id)

@@ -49,12 +49,11 @@ def advance(turn: Turn) -> Effects[None]:
             return
         turn.look_at_clock()
         decided = yield from _decide_all(turn, cases)
-        for _, step in decided:
+        for case, step in decided:
             if isinstance(step, Wait):
-                turn.wake_by(step.until)
+                _wait(turn, case, step)
         moved = yield from _perform(turn, decided)
         if not moved:
-            _poll_working_orders(turn, cases)
             return
     raise AssertionError(f"shard {turn.shard}: a run did not come to rest in {PASSES_MAX} passes")
 
@@ -80,8 +79,10 @@ def _windows(turn: Turn, cases: Sequence[Case]) -> dict[str, Window]:
     return {name: window(turn.desk.calendars[name], turn.now) for name in calendars}
 
 
-def _poll_working_orders(turn: Turn, cases: Sequence[Case]) -> None:
-    if any(order.state.is_open for case in cases for order in case.orders):
+def _wait(turn: Turn, case: Case, wait: Wait) -> None:
+    """Come back when the run has to go on, and soon if the broker is working on its orders."""
+    turn.wake_by(wait.until)
+    if any(order.state.is_open for order in case.orders):
         turn.wake_by(turn.now + POLL)
 
 
