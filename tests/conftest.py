@@ -15,7 +15,7 @@ from xdist.workermanage import WorkerController
 
 from tests import postgres
 from trimtab.database import Database, open_database
-from trimtab.store import migrate
+from trimtab.store.migrate import upgrade
 
 SERVER = pytest.StashKey[postgres.Server]()
 
@@ -56,7 +56,7 @@ def postgres_server_url(request: pytest.FixtureRequest) -> str:
 def postgres_template(postgres_server_url: str) -> Iterator[str]:
     """The name of a migrated database to copy; nothing stays connected to it."""
     with postgres.private_database(postgres_server_url) as url:
-        migrate.upgrade(url)
+        upgrade(url)
         yield postgres.database_name(url)
 
 
@@ -64,7 +64,7 @@ def postgres_template(postgres_server_url: str) -> Iterator[str]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database file to copy."""
     path = tmp_path_factory.mktemp("template") / "trimtab.db"
-    migrate.upgrade(f"sqlite:///{path}")
+    upgrade(f"sqlite:///{path}")
     assert not path.with_name("trimtab.db-wal").exists(), "the migration left its database open"
     return path
 

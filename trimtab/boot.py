@@ -21,7 +21,7 @@ from trimtab.core.sessions import Sessions
 from trimtab.database import Database, open_database, sqlite_path
 from trimtab.engine.desk import Desk
 from trimtab.settings import Settings
-from trimtab.store import sandbox
+from trimtab.store import sandbox, strategies
 from trimtab.store.migrate import require_current
 
 CALENDAR_STARTS_ON = "1990-01-01"
@@ -60,11 +60,14 @@ def open_installation(settings: Settings) -> Installation:
 
     Raises CannotOpenDatabase, WrongSchema if it has not been migrated, and CannotStart.
     """
-    calendars = {settings.market: read_sessions(settings.market)}
+    market = read_sessions(settings.market)
     with ExitStack() as on_failure:
         db = open_database(settings.database_url)
         on_failure.callback(db.close)
         require_current(db)
+        # Strategies keep the calendar they were made with, whatever the setting says now.
+        others = db.read(strategies.calendars) - {settings.market}
+        calendars = {settings.market: market} | {name: read_sessions(name) for name in others}
         paper_db = open_paper_database(settings)
         on_failure.callback(paper_db.close)
         # The clock is read inside transactions too: with connections of its own it never waits for one

@@ -49,7 +49,7 @@ LIMITS: list[tuple[dict[str, Any], SkipReason | None]] = [
     ({"leg": SELL_A, "quantity": Decimal(10)}, None),
     ({"leg": SELL_A, "quantity": Decimal("10.000000001")}, SkipReason.OVER_LIMIT),
     ({"leg": SELL_A, "quantity": None, "notional": Decimal(1)}, SkipReason.OVER_LIMIT),
-    ({"leg": SELL_A, "symbol": "C"}, SkipReason.OVER_LIMIT),
+    ({"leg": SELL_A, "symbol": "C", "quantity": Decimal("0.000000001")}, SkipReason.OVER_LIMIT),
     ({"leg": BUY_B, "notional": Decimal("1160.00")}, None),
     ({"leg": BUY_B, "notional": Decimal("1160.01")}, SkipReason.OVER_LIMIT),
     ({"leg": BUY_B, "notional": None, "quantity": Decimal(1)}, SkipReason.OVER_LIMIT),
@@ -62,6 +62,11 @@ def test_no_order_is_larger_than_what_the_account_was_seen_to_have(
 ) -> None:
     stopped = gate(order(**asked), plan(), prices=PRICES, frozen_symbols=NOBODY)
     assert (stopped.reason if stopped else None) == reason
+
+
+def test_a_penny_stock_has_a_price() -> None:
+    cheap = plan(prices={**PRICES, "A": Decimal("0.01")})
+    assert gate(order(SELL_A), cheap, prices={"A": Decimal("0.01")}, frozen_symbols=NOBODY) is None
 
 
 def test_a_frozen_symbol_is_not_traded_and_the_others_are() -> None:

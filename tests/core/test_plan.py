@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.any_account import amounts, any_basis, any_request, limits
 from tests.core.examples import basis, decimals, holdings, plan, weights
 from trimtab.core import plan as plans
 from trimtab.core.plan import (
     Basis,
     Holdings,
     Leg,
-    Limits,
     Plan,
     Skip,
     SkipReason,
@@ -29,13 +28,8 @@ from trimtab.core.plan import (
     unpriced,
 )
 from trimtab.core.run import RunKind, Side
-from trimtab.core.strategy import Weights
 
 INVEST, RAISE = RunKind.INVEST_CASH, RunKind.PARTIAL_LIQUIDATION
-
-
-def limits(min_notional: str = "1", buffer: str = "0") -> Limits:
-    return Limits(min_notional=Decimal(min_notional), buffer_percent=Decimal(buffer))
 
 
 def at_a_dollar(*symbols: str) -> dict[str, Decimal]:
@@ -564,6 +558,11 @@ def test_raising_cash_without_an_amount_is_refused() -> None:
         make_plan(basis(kind=RAISE))
 
 
+def test_a_kind_of_plan_that_nobody_knows_is_not_passed_over() -> None:
+    with pytest.raises(AssertionError, match="unreachable"):
+        make_plan(basis(kind=cast("RunKind", "tax_loss_harvest")))
+
+
 def test_every_held_and_wanted_symbol_needs_a_price() -> None:
     wanted, held = weights(A="50", C="50"), holdings("1", B="1", D="0")
     assert unpriced(wanted, held, prices=at_a_dollar("A")) == ("B", "C", "D")
@@ -632,59 +631,6 @@ def test_a_plan_that_breaks_a_promise_does_not_leave_the_planner(made: list[Leg]
 
 
 # Any account whatever.
-
-SYMBOLS = "ABCDEFGH"
-
-
-@st.composite
-def any_weights(draw: st.DrawFn) -> Weights:
-    cuts = draw(st.lists(st.integers(1, 9999), max_size=6))
-    edges = sorted({0, *cuts, 10000})
-    parts = [str(Decimal(b - a).scaleb(-2)) for a, b in pairwise(edges)]
-    symbols = draw(st.permutations(SYMBOLS))
-    cash = parts.pop() if len(parts) > 1 and draw(st.booleans()) else None
-    return weights(cash, **dict(zip(symbols, parts, strict=False)))
-
-
-def amounts(most: int, places: int) -> st.SearchStrategy[Decimal]:
-    return st.integers(0, most * 10**places).map(lambda n: Decimal(n).scaleb(-places))
-
-
-held_amounts = st.lists(amounts(500, 9) | amounts(20, 0), max_size=6)
-price_lists = st.lists(
-    amounts(900, 4).map(lambda p: p + Decimal("0.01")), min_size=len(SYMBOLS), max_size=len(SYMBOLS)
-)
-
-
-@st.composite
-def any_basis(draw: st.DrawFn) -> Basis:
-    order = draw(st.permutations(SYMBOLS))
-    return Basis(
-        kind=RunKind.FULL_REBALANCE,
-        amount=None,
-        weights=draw(any_weights()),
-        holdings=Holdings(
-            cash=draw(amounts(100_000, 2) | amounts(30, 2) | amounts(1000, 6)),
-            positions=dict(zip(order, draw(held_amounts), strict=False)),
-        ),
-        prices=dict(zip(SYMBOLS, draw(price_lists), strict=True)),
-        set_aside=draw(st.just(Decimal(0)) | amounts(2000, 2)),
-        untradable=frozenset(draw(st.lists(st.sampled_from(SYMBOLS), max_size=2))),
-        limits=limits(
-            draw(st.sampled_from(["0.01", "1", "5"])), draw(st.sampled_from(["0", "0.25", "2", "10"]))
-        ),
-    )
-
-
-@st.composite
-def any_request(draw: st.DrawFn) -> Basis:
-    """As `any_basis`, with an amount where one may or must be given."""
-    made = replace(draw(any_basis()), kind=draw(st.sampled_from(RunKind)))
-    if made.kind is RunKind.FULL_REBALANCE:
-        return made
-    return replace(
-        made, amount=draw(amounts(5000, 2) if made.kind is RAISE else st.none() | amounts(5000, 2))
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.examples import BUY_B, SELL_A, order
-from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, OrderState, RunState, order_id
+from tests.core.examples import BUY_B, SELL_A, START, order
+from trimtab.core.run import (
+    ORDER_TRANSITIONS,
+    TRANSITIONS,
+    Initiator,
+    OrderState,
+    Run,
+    RunKind,
+    RunState,
+    order_id,
+)
 
 # Written out again, from the words of the protocol: state, then all that may come next.
 RUN_EDGES = {
@@ -61,6 +70,33 @@ def test_an_order_is_for_a_quantity_or_for_an_amount(quantity: str | None, notio
     value = None if notional is None else Decimal(notional)
     with pytest.raises(AssertionError, match="not both"):
         order(SELL_A, quantity=amount, notional=value)
+
+
+def test_a_new_run_has_sent_nothing_and_waits_in_the_queue() -> None:
+    new = Run(
+        id="r",
+        shard=0,
+        tenant_id="t",
+        account_id="a",
+        strategy_id="s",
+        strategy_version=1,
+        kind=RunKind.INVEST_CASH,
+        initiator=Initiator.API,
+        cause="asked for",
+        created_at=START,
+        updated_at=START,
+    )
+    assert (new.state, new.stop, new.adjusted, new.orders_sent, new.version) == (
+        RunState.QUEUED,
+        None,
+        False,
+        0,
+        1,
+    )
+
+
+def test_a_new_order_has_executed_nothing() -> None:
+    assert (order(SELL_A).filled_quantity, order(SELL_A).filled_value) == (Decimal(0), Decimal(0))
 
 
 def test_order_ids_never_change_from_one_version_to_the_next() -> None:

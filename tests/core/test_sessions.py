@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -397,6 +398,11 @@ def test_the_next_open_of_a_rule_is_that_of_the_session_that_fires() -> None:
     assert next_open_of(wednesday, "2024-07-09") is None
 
 
+def test_a_rule_that_nobody_knows_is_not_passed_over() -> None:
+    with pytest.raises(AssertionError, match="unreachable"):
+        fires(cast("CalendarRule", None), WEEK.days[0], next_on=WEEK.days[1], quarter_months=SEED_QUARTERS)
+
+
 # Cooldown: when the last rebalance ended (UTC), days, the first date outside
 COOLDOWNS = [
     ("the same day, without a cooldown", "2024-07-08 15:00", 0, "2024-07-08"),
@@ -529,6 +535,7 @@ def test_the_session_under_way_or_else_the_next() -> None:
 def test_the_session_before_a_day_is_not_the_day_itself() -> None:
     assert WEEK.before(day("2024-07-09")) == day("2024-07-05")
     assert WEEK.before(day("2024-07-08")) == day("2024-07-05")
+    assert WEEK.before(day("2024-07-02")) == day("2024-07-01")
 
 
 def test_each_session_is_given_with_the_next() -> None:

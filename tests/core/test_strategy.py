@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -210,6 +211,12 @@ def test_a_definition_knows_its_bands_its_calendar_and_whether_updates_count() -
 MONTH_LENGTHS = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
+@pytest.mark.parametrize(("month", "length"), list(MONTH_LENGTHS.items()))
+def test_an_annual_day_may_be_the_last_of_its_month_and_no_later(month: int, length: int) -> None:
+    assert validate(definition("A 100", Annually(month=month, day=length))) == []
+    assert validate(definition("A 100", Annually(month=month, day=length + 1))) != []
+
+
 def is_percent(value: Decimal) -> bool:
     return Fraction(value) > 0 and (Fraction(value) * 100).denominator == 1
 
@@ -339,6 +346,16 @@ def test_however_strategies_are_nested_the_weights_sum_to_exactly_100(levels: li
         shelf[str(level)] = tuple(lines)
     flat = flatten(shelf[str(len(levels) - 1)], shelf.__getitem__)
     assert sum(map(Fraction, flat.assets.values())) + Fraction(flat.cash) == 100
+
+
+def test_what_nobody_knows_is_not_passed_over() -> None:
+    strange = cast("Target", band(BandKind.ABSOLUTE, "100"))
+    with pytest.raises(AssertionError, match="unreachable"):
+        validate_targets([strange])
+    with pytest.raises(AssertionError, match="unreachable"):
+        flatten([strange], on_shelf)
+    with pytest.raises(AssertionError, match="unreachable"):
+        validate(definition("A 100", cast("Condition", CashTarget(percent=Decimal(100)))))
 
 
 def test_a_strategy_nested_in_many_is_resolved_once() -> None:

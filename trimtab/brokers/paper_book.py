@@ -113,7 +113,7 @@ class Book:
             price = self.listings[placed.symbol].trading_price
             assert price is not None, "what does not trade was refused"
             self._match(placed, price)
-        return Unknown("the reply was lost") if self.faults.loses_reply(order.client_order_id) else placed
+        return Unknown("the reply was lost") if self.faults.loses_reply(placed.seq) else placed
 
     def cancel(self, orders: Iterable[PaperOrder], reason: str) -> None:
         """Cancel those that are still open; fills stay."""
@@ -175,8 +175,9 @@ class Book:
     def _place(self, order: Order) -> PaperOrder:
         account = self.accounts[order.account_id]
         delay = self.faults.fill_delay
+        seq = self._next_seq()
         placed = PaperOrder(
-            seq=self._next_seq(),
+            seq=seq,
             client_order_id=order.client_order_id,
             broker_order_id=broker_order_id(order.client_order_id),
             tenant_id=account.tenant_id,
@@ -188,7 +189,7 @@ class Book:
             submitted_at=self.now,
             delay=delay,
             state=OrderState.OPEN,
-            halves=self.faults.fills_in_halves(order.client_order_id),
+            halves=self.faults.fills_in_halves(seq),
             due_at=self.now + delay,
             updated_at=self.now,
         )

@@ -1,7 +1,7 @@
 """What the paper broker does wrong on purpose, and how chance decides which orders it hits.
 
-Chance is a hash of the seed, the order's id and the kind of fault, so that neither the order of the
-calls nor a restart changes what happens to an order.
+Chance is a hash of the seed, the order's number in the ledger and the kind of fault: the same script
+meets the same faults again, whatever ids it is given, and a restart changes nothing.
 """
 
 import json
@@ -35,19 +35,19 @@ class Faults:
     def fill_delay(self) -> timedelta:
         return timedelta(microseconds=int(self.fill_delay_s.scaleb(6)))
 
-    def fills_in_halves(self, client_order_id: str) -> bool:
-        return self._hits(client_order_id, "partial_fill", fraction=self.partial_fill)
+    def fills_in_halves(self, seq: int) -> bool:
+        return self._hits(seq, "partial_fill", fraction=self.partial_fill)
 
-    def loses_reply(self, client_order_id: str) -> bool:
-        return self._hits(client_order_id, "lost_reply", fraction=self.lost_reply)
+    def loses_reply(self, seq: int) -> bool:
+        return self._hits(seq, "lost_reply", fraction=self.lost_reply)
 
-    def repeats_event(self, client_order_id: str) -> bool:
-        return self._hits(client_order_id, "duplicate_event", fraction=self.duplicate_event)
+    def repeats_event(self, seq: int) -> bool:
+        return self._hits(seq, "duplicate_event", fraction=self.duplicate_event)
 
-    def _hits(self, client_order_id: str, label: str, *, fraction: Decimal) -> bool:
+    def _hits(self, seq: int, label: str, *, fraction: Decimal) -> bool:
         if fraction == 0:
             return False
-        name = f"{self.seed}:{client_order_id}:{label}"
+        name = f"{self.seed}:{seq}:{label}"
         draw = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
         return draw < fraction * DRAWS
 

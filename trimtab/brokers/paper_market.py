@@ -126,8 +126,9 @@ def write_book(tx: Tx, book: Book) -> None:
 def read_reports(tx: Tx, orders: Collection[PaperOrder], *, faults: Faults) -> dict[str, OrderReport]:
     """The orders as the broker shows them, with their executions from the ledger."""
     executions = read_executions(tx, [order.client_order_id for order in orders if order.executions])
-    for client_order_id, listed in executions.items():
-        if faults.repeats_event(client_order_id):
+    for order in orders:
+        listed = executions.get(order.client_order_id)
+        if listed and faults.repeats_event(order.seq):
             listed.append(listed[0])
     return {
         order.client_order_id: OrderReport(

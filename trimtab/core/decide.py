@@ -21,6 +21,7 @@ from trimtab.core.sessions import Window
 
 # How long a broker may take to show in its positions what its orders say, before the account is held.
 POSITIONS_GRACE = timedelta(seconds=60)
+POSITIONS_POLL = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,9 +202,9 @@ def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, s
 def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     """No fate is open: send what is still to be sent, or end."""
     stop = _stop(run, now)
-    if stop is not None:
+    if stop is not None and not _was_done_in_time(run, facts, plan=plan):
         return _end(stop, run, facts=facts, plan=plan)
-    if facts.frozen:
+    if facts.frozen and _unsent(plan.legs, facts):
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
     if sells:
@@ -213,10 +214,29 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
         return Wait(run.deadline_at, "orders are working at the broker")
     if facts.basis is None:
         return Look()
+    wait = _await_positions(run, facts, plan=plan, now=now)
+    if wait is not None:
+        return wait
     buys = _unsent(plan.buys, facts)
     if buys:
         return _submit_buys(run, facts, buys=buys, now=now)
-    return _complete(run, facts, plan=plan, now=now)
+    return _complete(run, facts, plan=plan)
+
+
+def _was_done_in_time(run: Run, facts: Facts, *, plan: Plan) -> bool:
+    """Whether only the deadline speaks against completing, and nothing was left for it to stop."""
+    cut_short = any(order.state is OrderState.CANCELED for order in facts.orders)
+    return run.stop is None and not cut_short and not _unsent(plan.legs, facts)
+
+
+def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Wait | None:
+    """Wait while the broker's positions do not show what its orders say, but not for ever."""
+    assert facts.basis is not None
+    differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
+    grace_ends_at = _last_change(run, facts) + POSITIONS_GRACE
+    if differing is None or now >= grace_ends_at:
+        return None
+    return Wait(min(now + POSITIONS_POLL, grace_ends_at), differing)
 
 
 def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
@@ -293,15 +313,10 @@ def _budget(facts: Facts, plan: Plan) -> Decimal:
     return cash - plan.reserve - bought
 
 
-def _complete(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
-    """Every leg is dealt with: complete, if the broker's positions say the same."""
+def _complete(run: Run, facts: Facts, *, plan: Plan) -> Step:
+    """Every leg is dealt with; if the broker's positions still say something else, hold the account."""
     assert facts.basis is not None
     differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
-    if differing is None:
-        return _end(RunState.COMPLETED, run, facts=facts, plan=plan)
-    grace_ends_at = _last_change(run, facts) + POSITIONS_GRACE
-    if now < grace_ends_at:
-        return Wait(grace_ends_at, differing)
     return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=differing)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import assert_never
 
 from trimtab.core.money import (
     CENT_PLACES,
@@ -143,6 +144,8 @@ def make_plan(basis: Basis) -> Plan:
                 _plan_invest_cash(draft)
             case RunKind.PARTIAL_LIQUIDATION:
                 _plan_partial_liquidation(draft)
+            case _:
+                assert_never(basis.kind)
     else:
         # An amount was asked for and nothing is there to make it from.
         draft.short = basis.amount is not None and basis.amount > 0

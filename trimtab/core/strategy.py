@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import assert_never
 
 from trimtab.core.errors import Problem
 from trimtab.core.money import HUNDRED, ZERO, places
@@ -198,6 +199,8 @@ def _condition_problems(conditions: Sequence[Condition]) -> list[Problem]:
                     problems.append(Problem(f"{path}.day", f"{path}.day: invalid value"))
             case OnUpdate():
                 pass
+            case _:
+                assert_never(condition)
     if sum(isinstance(c, CalendarRule) for c in conditions) > 1:
         problems.append(Problem("rebalance_conditions", "only one calendar condition is allowed"))
     repeated = _repeated(_condition_name(c) for c in conditions if not isinstance(c, CalendarRule))
@@ -225,6 +228,8 @@ def _line_name(target: Target) -> str:
             return symbol
         case StrategyTarget(strategy_id=strategy_id):
             return strategy_id
+        case _:
+            assert_never(target)
 
 
 def _condition_name(condition: Condition) -> str:
@@ -274,6 +279,8 @@ def _flatten(
                     assets[symbol] = assets.get(symbol, ZERO) + share
                 cash += percent * inner.cash / HUNDRED
                 names_cash = names_cash or inner.names_cash
+            case _:
+                assert_never(target)
     return Weights(assets=assets, cash=cash, names_cash=names_cash)
 
 

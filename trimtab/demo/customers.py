@@ -13,7 +13,8 @@ from trimtab.demo.strategies import RECIPES
 START_MIN = Decimal(2_000)
 START_RATIO = Decimal(500)
 ENROLMENT_SESSIONS = 10
-SESSIONS_A_YEAR = 252
+# Two years of 252 sessions.
+DEPOSIT_EVERY = 504
 DEPOSIT_PERCENTS = (3, 4, 5)
 SAMPLED_PER_STRATEGY = 5
 # Steps without a common divisor with what they wrap around: neighbours are spread, nobody is left out.
@@ -25,7 +26,7 @@ DEPOSIT_STEP = 37
 class Customer:
     """`recipe` is an index in RECIPES, sessions are counted from 0, amounts are dollars.
 
-    `deposit_session` counts within a year of 252 sessions.
+    `deposit_session` counts within each two years of 252 sessions.
     """
 
     number: int
@@ -36,8 +37,8 @@ class Customer:
     deposit_session: int
 
     def deposits_in(self, session: int) -> bool:
-        """Whether this is the customer's session of the year for a deposit."""
-        return session > self.enrolls_in and session % SESSIONS_A_YEAR == self.deposit_session
+        """Whether this is the customer's session for a deposit."""
+        return session > self.enrolls_in and session % DEPOSIT_EVERY == self.deposit_session
 
 
 def make_customers(count: int) -> tuple[Customer, ...]:
@@ -55,7 +56,7 @@ def _customer(number: int, count: int) -> Customer:
         start=start,
         deposit=round_down(start * percent / 100, CENT_PLACES),
         enrolls_in=number * ENROLMENT_STEP % ENROLMENT_SESSIONS,
-        deposit_session=number * DEPOSIT_STEP % SESSIONS_A_YEAR,
+        deposit_session=number * DEPOSIT_STEP % DEPOSIT_EVERY,
     )
 
 

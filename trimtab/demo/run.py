@@ -5,6 +5,8 @@ product's own commands.
 """
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +33,8 @@ from trimtab.demo.watch import Watch
 # What a shell sees of a program that a signal ended: 128 and the signal's number.
 ENDED_BY_SIGNAL = 128
 PLAIN_WIDTH = 120
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - the folder in it has a random name and is our own
+MEMORY_BYTES_MIN = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ def run_demo(options: DemoOptions) -> int:
     watch = Watch()
     with _ended_by_sigterm(), _folder(options.keep) as folder, ExitStack() as stack:
         place = Place(folder=folder, port=child.free_port(options.port))
-        aside.print("starting the server")
+        aside.print(f"starting the server in {folder}")
         with watch.time("server_start"):
             server = stack.enter_context(child.server(place))
             key = child.create_key(place)
@@ -115,7 +119,7 @@ def _serve_on(server: subprocess.Popen[bytes], place: Place, *, key: Key, aside:
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="trimtab-demo-") as name:
+        with tempfile.TemporaryDirectory(prefix="trimtab-demo-", dir=_roomy_memory()) as name:
             yield Path(name)
         return
     folder = keep.resolve()
@@ -127,6 +131,17 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     if not is_empty:
         raise CannotStart(f"--keep {keep} is not empty: name a new folder")
     yield folder
+
+
+def _roomy_memory() -> Path | None:
+    """A file system in memory with room for the demo, if there is one: what is thrown away at the end
+    need not wait for a disk. The commits are the same.
+    """
+    try:
+        free = shutil.disk_usage(MEMORY_FOLDER).free
+    except OSError:
+        return None
+    return MEMORY_FOLDER if free >= MEMORY_BYTES_MIN and os.access(MEMORY_FOLDER, os.W_OK) else None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What happens in the demo, session by session, and every word of it through HTTP.
 
-Accounts are opened and subscribed in the first sessions and get a deposit once a year; on three dates
+Accounts are opened and subscribed in the first sessions and get a deposit every second year; on three dates
 somebody uses the rest of the API.
 """
 

@@ -65,12 +65,11 @@ RECIPES = (
     ),
     Recipe(
         name="Balanced risk",
-        description="much in bonds, some in sectors, a little cash; by month, and at 3 points off",
-        # A quarter of a percent in cash is what the vendor advises, against rounding and slippage.
-        weights=_weights(cash="0.25", IEF="35", LQD="34.75", XLK="10", XLF="10", XLE="10"),
+        description="much in bonds, some in sectors; at the year's end, and at 5 points off",
+        weights=_weights(IEF="35", LQD="35", XLK="10", XLF="10", XLE="10"),
         conditions=(
-            {"type": "drift_band", "sub_type": "absolute", "percent": "3"},
-            {"type": "calendar", "sub_type": "monthly", "day": "31"},
+            {"type": "drift_band", "sub_type": "absolute", "percent": "5"},
+            {"type": "calendar", "sub_type": "annually", "day": "12-31"},
         ),
         cooldown_days=14,
     ),

@@ -51,14 +51,7 @@ class Followed:
 
 def follow_broker(turn: Turn) -> Effects[Followed]:
     """Bring the shard's mirror up to the broker's present state."""
-    before, account_ids, set_aside = yield from read(
-        lambda tx: (
-            holdings.read(tx, turn.shard),
-            shards.account_ids(tx, turn.shard),
-            shards.amounts_set_aside(tx, turn.shard),
-        )
-    )
-    ours = set(account_ids)
+    before, ours, set_aside = yield from read(lambda tx: _read(tx, turn.shard))
     news = yield from _news(before.cursor, ours, new=ours - set(before.block.account_ids))
     if not news.seen and news.cursor - before.cursor < CURSOR_SLACK:
         return Followed(mirror=before, is_new=False, transfers=(), set_aside=set_aside)
@@ -73,6 +66,15 @@ def follow_broker(turn: Turn) -> Effects[Followed]:
         transfers=tuple(news.transfers),
         set_aside=_after_withdrawals(set_aside, news.transfers),
     )
+
+
+def _read(tx: Tx, shard: int) -> tuple[Mirror, set[str], dict[str, Decimal]]:
+    """The stored mirror, the ids of the shard's accounts, and what is set aside in them."""
+    mirror = holdings.read(tx, shard)
+    known = mirror.block.account_ids
+    # Accounts stay for good: if their number is the block's, they are the block's.
+    ours = known if shards.account_count(tx, shard) == len(known) else shards.account_ids(tx, shard)
+    return mirror, set(ours), shards.amounts_set_aside(tx, shard)
 
 
 @dataclass(slots=True, kw_only=True)

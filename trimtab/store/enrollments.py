@@ -109,15 +109,16 @@ def roster(tx: Tx, shard: int) -> Roster:
         """SELECT e.id, e.account_id, e.strategy_id, e.last_rebalanced_at IS NOT NULL AS rebalanced,
                   e.evaluated_on, e.evaluated_version
            FROM enrollments e WHERE e.shard = :shard AND e.state = 'active'
-             AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.shard = e.shard AND r.account_id = e.account_id
-                             AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))""",
+             AND e.account_id NOT IN (SELECT r.account_id FROM runs r WHERE r.shard = :shard
+                                      AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))
+           ORDER BY e.seq""",
         shard=shard,
     )
     return Roster(
         ids=[row["id"] for row in rows],
         account_ids=[row["account_id"] for row in rows],
         strategy_ids=[row["strategy_id"] for row in rows],
-        rebalanced=[bool(row["rebalanced"]) for row in rows],
+        rebalanced=[row["rebalanced"] for row in rows],
         evaluated_on=[row["evaluated_on"] for row in rows],
         evaluated_version=[row["evaluated_version"] for row in rows],
     )

@@ -19,6 +19,10 @@ from trimtab.core.plan import Holdings
 from trimtab.database import Tx, micros
 
 NANOS_MAX = 2**63
+
+# One account's entries in the two columns.
+_Span = tuple[NDArray[np.int32], NDArray[np.int64]]
+
 NANO = Decimal(1).scaleb(-QUANTITY_PLACES)
 
 
@@ -69,46 +73,45 @@ def empty() -> Mirror:
 
 
 def fold(block: Block, changed: Mapping[str, Mirrored]) -> Block:
-    """The block with some accounts replaced or added."""
+    """The block with some accounts replaced or added; what lies between them is copied as it is."""
     symbols = {symbol: i for i, symbol in enumerate(block.symbols)}
     rows = {account_id: i for i, account_id in enumerate(block.account_ids)}
-    active, cash = list(block.active), list(block.cash)
-    ids = list(block.account_ids)
-    spans: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = [
-        (block.symbol_of[a:b], block.nanos[a:b])
-        for a, b in zip(block.starts[:-1], block.starts[1:], strict=True)
-    ]
+    ids, active, cash = list(block.account_ids), list(block.active), list(block.cash)
+    sizes = np.diff(block.starts).tolist()
+    spans: dict[int, _Span] = {}
     for account_id, seen in changed.items():
-        # What does not fit is left to manual runs, which read the broker: it is never evaluated.
-        span = _packed(seen.holdings.positions if seen.fits else {}, symbols)
         row = rows.get(account_id)
         if row is None:
             row = len(ids)
             ids.append(account_id)
             active.append(False)
             cash.append("0")
-            spans.append(span)
-        active[row], cash[row], spans[row] = (
-            seen.is_active and seen.fits,
-            format(seen.holdings.cash, "f"),
-            span,
-        )
-    starts = np.zeros(len(spans) + 1, np.int64)
-    np.cumsum([len(nanos) for _, nanos in spans], out=starts[1:])
-    return Block(
-        ids,
-        active,
-        cash,
-        list(symbols),
-        starts,
-        np.concatenate([np.zeros(0, np.int32), *(symbol_of for symbol_of, _ in spans)]),
-        np.concatenate([np.zeros(0, np.int64), *(nanos for _, nanos in spans)]),
-    )
+            sizes.append(0)
+        # What does not fit is left to manual runs, which read the broker: it is never evaluated.
+        spans[row] = _packed(seen.holdings.positions if seen.fits else {}, symbols)
+        active[row] = seen.is_active and seen.fits
+        cash[row] = format(seen.holdings.cash, "f")
+        sizes[row] = len(spans[row][1])
+    starts = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    symbol_of, nanos = _spliced(block, spans)
+    return Block(ids, active, cash, list(symbols), starts, symbol_of, nanos)
 
 
-def _packed(
-    positions: Mapping[str, Decimal], symbols: dict[str, int]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _spliced(block: Block, spans: Mapping[int, _Span]) -> _Span:
+    """Both columns with the spans of some rows replaced; rows beyond the block follow it."""
+    pieces: list[_Span] = []
+    copied_to = 0
+    for row in sorted(spans):
+        known = row < len(block.account_ids)
+        begins = int(block.starts[row]) if known else len(block.nanos)
+        pieces += [(block.symbol_of[copied_to:begins], block.nanos[copied_to:begins]), spans[row]]
+        copied_to = int(block.starts[row + 1]) if known else begins
+    pieces.append((block.symbol_of[copied_to:], block.nanos[copied_to:]))
+    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+
+
+def _packed(positions: Mapping[str, Decimal], symbols: dict[str, int]) -> _Span:
     indexes = [symbols.setdefault(symbol, len(symbols)) for symbol in positions]
     nanos = [int(quantity.scaleb(QUANTITY_PLACES)) for quantity in positions.values()]
     return np.array(indexes, np.int32), np.array(nanos, np.int64)

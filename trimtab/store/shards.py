@@ -84,6 +84,12 @@ def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, AccountRecord]:
     }
 
 
+def account_count(tx: Tx, shard: int) -> int:
+    row = tx.row("SELECT accounts FROM shards WHERE shard = :shard", shard=shard)
+    assert row is not None, "the shard exists"
+    return int(row["accounts"])
+
+
 def account_ids(tx: Tx, shard: int) -> list[str]:
     rows = tx.rows("SELECT account_id FROM accounts WHERE shard = :shard", shard=shard)
     return [row["account_id"] for row in rows]

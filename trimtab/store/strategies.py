@@ -117,6 +117,11 @@ def working(tx: Tx) -> Sequence[Strategy]:
     return [_strategy(row) for row in tx.rows(_HEADS + " WHERE s.status = 'active'")]
 
 
+def calendars(tx: Tx) -> set[str]:
+    """The names of all calendars that any strategy goes by."""
+    return {row["calendar"] for row in tx.rows("SELECT DISTINCT calendar FROM strategies")}
+
+
 def definitions(tx: Tx, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Definition]:
     """Stored definitions by (strategy id, version)."""
     rows = tx.rows(
