@@ -145,6 +145,7 @@ DUE: list[tuple[str, dict[str, Any], list[str]]] = [
         {"enrollment": NEVER, "strategy": strategy(FIVE_POINTS), "holdings": DRIFTED},
         [FUNDING, TODAY],
     ),
+    ("the first cent", {"enrollment": NEVER, "holdings": holdings("0.01")}, [FUNDING]),
     (
         "the first money knows no cooldown",
         {"enrollment": NEVER, "strategy": strategy(cooldown_days=31)},
@@ -450,7 +451,9 @@ def test_free_cash_is_what_lies_above_the_cash_target_and_the_buffer(
     assert free_cash(at, Decimal(buffer)) == Decimal(free)
 
 
-@pytest.mark.parametrize(("minimum", "invests"), [("0", False), ("99.99", True), ("100", False)])
+@pytest.mark.parametrize(
+    ("minimum", "invests"), [("0", False), ("0.01", True), ("99.99", True), ("100", False)]
+)
 def test_investing_cash_has_a_minimum_and_can_be_switched_off(minimum: str, *, invests: bool) -> None:
     policy = replace(POLICY, invest_cash_min=Decimal(minimum))
     assert dues(standing(holdings=WITH_CASH), policy) == ([INVEST] if invests else [])

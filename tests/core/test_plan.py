@@ -250,6 +250,7 @@ FULL: list[tuple[str, dict[str, Any], str, str]] = [
         "",
     ),
     ("without equity there is no plan", {"holdings": holdings("0")}, "", ""),
+    ("nor with debts as large as the holdings", {"holdings": holdings("-100", A="1")}, "", ""),
     ("nor with debts only", {"holdings": holdings("-200", A="1")}, "", ""),
     (
         "all in cash",
@@ -456,6 +457,19 @@ RAISED: list[tuple[str, str, dict[str, Any], str, str, bool]] = [
         "50",
         {"holdings": holdings("100", A="9"), "weights": weights(A="100"), "limits": limits(buffer="10")},
         "sell A 0.5",
+        "",
+        False,
+    ),
+    (
+        # 600 will remain, 90 % of it invested: A 162, B 378. A gives its 338 and B the other 62.
+        "targets leave room for the buffer",
+        "400",
+        {
+            "holdings": holdings("0", A="5", B="10"),
+            "weights": weights(A="30", B="70"),
+            "limits": limits(buffer="10"),
+        },
+        "sell A 3.38, sell B 1.24",
         "",
         False,
     ),

@@ -202,9 +202,10 @@ def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, s
 def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     """No fate is open: send what is still to be sent, or end."""
     stop = _stop(run, now)
-    if stop is not None and not _was_done_in_time(run, facts, plan=plan):
+    done = _is_done(facts, plan)
+    if stop is not None and not (run.stop is None and done):
         return _end(stop, run, facts=facts, plan=plan)
-    if facts.frozen and _unsent(plan.legs, facts):
+    if facts.frozen and not done:
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
     if sells:
@@ -223,10 +224,12 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     return _complete(run, facts, plan=plan)
 
 
-def _was_done_in_time(run: Run, facts: Facts, *, plan: Plan) -> bool:
-    """Whether only the deadline speaks against completing, and nothing was left for it to stop."""
-    cut_short = any(order.state is OrderState.CANCELED for order in facts.orders)
-    return run.stop is None and not cut_short and not _unsent(plan.legs, facts)
+def _is_done(facts: Facts, plan: Plan) -> bool:
+    """Whether nothing is left to send and no order was cut short: neither a deadline nor a freeze has
+    anything to stop.
+    """
+    cut_short = {OrderState.CANCELED, OrderState.ABANDONED}
+    return not _unsent(plan.legs, facts) and all(order.state not in cut_short for order in facts.orders)
 
 
 def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Wait | None:
