@@ -615,5 +615,7 @@ def test_a_mixed_dialect_is_found() -> None:
 
 def test_a_stale_exemption_is_found() -> None:
     broad = [f"BROAD_EXCEPTS: {place} catches nothing broad" for place in BROAD_EXCEPTS]
-    others = [f"{place} is exempted and does not exist" for place in [*SIGNATURES_OF_OTHERS, *NAMES_OF_OTHERS]]
+    others = [
+        f"{place} is exempted and does not exist" for place in [*SIGNATURES_OF_OTHERS, *NAMES_OF_OTHERS]
+    ]
     assert sorted(stale_places([])) == sorted([*broad, *others])

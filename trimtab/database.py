@@ -246,6 +246,7 @@ class PostgresDatabase:
     dialect: Dialect = "postgres"
 
     def __init__(self, url: str, *, schema: str = "public", pool_max: int = 16) -> None:
+        _try_address(url)
         self.url = url
         self._pool: ConnectionPool[psycopg.Connection[dict[str, Any]]] = ConnectionPool(
             url,
@@ -265,12 +266,12 @@ class PostgresDatabase:
             self._pool.wait(timeout=5)
         except PoolTimeout as error:
             self._pool.close()
-            raise CannotOpenDatabase(where=url, why=_why_refused(url)) from error
+            raise CannotOpenDatabase(where=url, why="no connection within 5 s") from error
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on one consistent snapshot."""
         with self._pool.connection() as connection:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 return work(PostgresTx(connection))
             finally:
@@ -294,15 +295,18 @@ class PostgresDatabase:
 Database = SqliteDatabase | PostgresDatabase
 
 
-def _why_refused(url: str) -> str:
-    """The server's reason in one line; libpq may quote the URL, so what is secret in it is taken out."""
+def _try_address(url: str) -> None:
+    """Raise CannotOpenDatabase with the server's reason in one line, without what is secret in the URL:
+    libpq may quote it.
+    """
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         secrets = [match.group(0) for match in _SECRETS.finditer(url)]
-        return "not a usable address" if any(secret in reason for secret in secrets) else reason
-    return "no connection within 5 s"
+        why = "not a usable address" if any(secret in reason for secret in secrets) else reason
+        # From None: the chain would show what was taken out.
+        raise CannotOpenDatabase(where=url, why=why) from None
 
 
 def sqlite_path(url: str) -> Path:

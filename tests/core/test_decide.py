@@ -588,6 +588,70 @@ def test_a_thawed_run_goes_on_with_what_was_not_sent() -> None:
     assert [each.symbol for each in step.orders] == ["B", "C"], "the canceled sale is not sent again"
 
 
+FILLED_ALL = looked(AFTER_ALL)
+REFUSED_C = (*BOUGHT[:2], order(BUY_C, OrderState.REFUSED))
+CUT_SHORT = (
+    *BOUGHT[:2],
+    order(BUY_C, OrderState.CANCELED, filled_quantity=Decimal(4), filled_value=Decimal(80)),
+)
+DONE = Finish(state=COMPLETED, rebalanced=True)
+DONE_BUT = replace(DONE, adjusted=True)
+WITHOUT_C = looked(holdings("140", A="8", B="4.4"))
+
+# rule, orders, what is known, when, the step
+STOPPED_LATE: list[tuple[str, tuple[Order, ...], dict[str, Any], datetime, Step]] = [
+    ("the deadline finds everything filled", BOUGHT, {"basis": FILLED_ALL}, DEADLINE, DONE),
+    ("and nobody has looked yet", BOUGHT, {}, DEADLINE, Look()),
+    ("the deadline finds an order refused", REFUSED_C, {"basis": WITHOUT_C}, DEADLINE, DONE_BUT),
+    (
+        "the deadline finds an order cut short",
+        CUT_SHORT,
+        {"basis": FILLED_ALL},
+        DEADLINE,
+        Finish(state=TIMED_OUT, reason=LATE),
+    ),
+    (
+        "the deadline finds an order given up",
+        (*BOUGHT[:2], order(BUY_C, OrderState.ABANDONED)),
+        {"basis": WITHOUT_C},
+        DEADLINE,
+        Finish(state=TIMED_OUT, reason=LATE),
+    ),
+    (
+        "the deadline finds a leg unsent",
+        BOUGHT[:2],
+        {"basis": WITHOUT_C},
+        DEADLINE,
+        Finish(state=TIMED_OUT, reason=LATE),
+    ),
+    ("a freeze finds everything filled", BOUGHT, {"basis": FILLED_ALL, "frozen": KILL}, START, DONE),
+    ("a freeze finds an order refused", REFUSED_C, {"basis": WITHOUT_C, "frozen": KILL}, START, DONE_BUT),
+    (
+        "a freeze finds an order cut short",
+        CUT_SHORT,
+        {"basis": FILLED_ALL, "frozen": KILL},
+        START,
+        Wait(DEADLINE, KILL),
+    ),
+    (
+        "a freeze finds a leg unsent",
+        BOUGHT[:2],
+        {"basis": WITHOUT_C, "frozen": KILL},
+        START,
+        Wait(DEADLINE, KILL),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("orders", "known", "now", "step"), [pytest.param(*case[1:], id=case[0]) for case in STOPPED_LATE]
+)
+def test_a_deadline_or_a_freeze_stops_only_what_is_not_done(
+    orders: tuple[Order, ...], known: dict[str, Any], *, now: datetime, step: Step
+) -> None:
+    assert decide(run(BUYING), facts(orders=orders, **known), now=now) == step
+
+
 def test_working_orders_of_a_frozen_symbol_are_canceled_and_the_others_go_on() -> None:
     known = facts(
         orders=(SOLD, order(BUY_B, OPEN), order(BUY_C, OPEN)),
@@ -601,7 +665,6 @@ def test_working_orders_of_a_frozen_symbol_are_canceled_and_the_others_go_on() -
 
 # The end.
 
-REFUSED_C = (*BOUGHT[:2], order(BUY_C, OrderState.REFUSED))
 EMPTY: dict[str, Any] = {"plan": plan(legs=())}
 SKIPPED_A = skip(SELL_A, SkipReason.FROZEN, "A is frozen")
 PLAN_SKIP = replace(SKIPPED_A, leg=None)

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-_PASSWORDS = re.compile(r"(://[^:/@]*:).*(@)|([?&]password=)[^&]*")
+_PASSWORDS = re.compile(r"((?:://|^(?!\w+://))[^:/@]*:).*(@)|([?&]password=)[^&]*")
 
 
 class TrimtabError(Exception):

@@ -155,7 +155,8 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
         weights=case.weights,
         holdings=holdings,
         prices={s: seen.prices[s] for s in wanted if s in seen.prices},
-        set_aside=case.set_aside,
+        # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
+        set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
         untradable=frozenset(s for s in wanted if not is_tradable(seen.assets.get(s))),
         limits=desk.limits,
     )

@@ -1,0 +1,206 @@
+"""The embedded driver: settle in the sandbox, and the thread that looks once a second."""
+
+import threading
+from datetime import timedelta
+
+from tests.engine.desks import Site, World, new_world
+from tests.engine.scenarios import SIX, SIX_HOLDINGS, ann_enrolled, mix, six_enrolled
+from trimtab.core.run import RunState
+from trimtab.engine.local import LocalDriver, Settled, settle, tick
+from trimtab.store import shards
+
+
+def go(world: World) -> None:
+    tick(world.desk, stopping=lambda: False)
+
+
+def two_shards(world: World) -> None:
+    """Put ann in shard 1, which is full then, and bob in shard 2."""
+    ann_enrolled(world)
+    world.db.write(lambda tx: tx.execute("UPDATE shards SET accounts = 1000"))
+    world.enroll(world.open_account("bob", "5000"), world.strategies()[0])
+    assert (world.record("ann").shard, world.record("bob").shard) == (1, 2)
+
+
+# settle
+
+
+def test_settling_tells_what_it_did_and_settling_again_does_nothing(world: World) -> None:
+    six_enrolled(world)
+    # ann 3 orders, bob 2, cat 2, dan 3, eve and fay none; each ends, and is looked at once more.
+    first = world.settle()
+    assert (first.runs_finished, first.orders) == (6, 10)
+    assert world.settle() == Settled(evaluated=5, runs_created=0, runs_finished=0, orders=0)
+    assert {each: world.holdings(each) for each in SIX} == SIX_HOLDINGS
+
+
+def test_settling_never_moves_time(world: World) -> None:
+    ann_enrolled(world)
+    world.paper.set_faults({"fill_delay_s": 1})
+    before = world.clock.now
+    world.settle()
+    world.settle()
+    assert world.clock.now == before
+    assert world.open_runs() != []
+
+
+def test_settling_without_any_account_does_nothing(world: World) -> None:
+    assert world.settle() == Settled(evaluated=0, runs_created=0, runs_finished=0, orders=0)
+
+
+def test_settling_while_the_broker_is_down_leaves_all_as_it_is(world: World) -> None:
+    ann_enrolled(world)
+    world.paper.set_faults({"outage": True})
+    assert world.settle().orders == 0
+    assert [run.state for run in world.open_runs()] == [RunState.QUEUED]
+    world.paper.set_faults({})
+    assert world.settle().orders == 3
+
+
+def test_settling_works_all_shards(world: World) -> None:
+    two_shards(world)
+    world.settle()
+    assert world.ends() == ["COMPLETED", "COMPLETED"]
+
+
+# tick
+
+
+def test_a_tick_works_what_was_asked_for(world: World) -> None:
+    ann_enrolled(world)
+    go(world)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+def test_a_tick_outside_market_hours_leaves_shards_alone_until_the_open(world: World) -> None:
+    world.at("2026-03-06 18:00")
+    ann_enrolled(world)
+    go(world)
+    assert world.ends("ann") == ["QUEUED"]
+    world.at("2026-03-09 09:29:59")
+    go(world)
+    assert world.ends("ann") == ["QUEUED"]
+    world.clock.forward(1)
+    go(world)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+def test_ticks_evaluate_every_five_minutes_while_the_market_is_open(world: World) -> None:
+    ann_enrolled(world)
+    go(world)
+    world.transfer("ann", "1")
+    epoch = epoch_of(world)
+    for _ in range(4):
+        world.clock.forward(60)
+        go(world)
+    assert epoch_of(world) == epoch
+    world.clock.forward(60)
+    go(world)
+    assert epoch_of(world) == epoch + 1
+
+
+def epoch_of(world: World) -> int:
+    row = world.db.read(lambda tx: tx.row("SELECT epoch FROM shards WHERE shard = 1"))
+    assert row is not None
+    return int(row["epoch"])
+
+
+def test_a_tick_polls_orders_until_they_are_filled(world: World) -> None:
+    ann_enrolled(world)
+    world.paper.set_faults({"fill_delay_s": 7})
+    began_at = world.clock.now
+    while world.open_runs():
+        go(world)
+        world.clock.forward(1)
+    assert world.clock.now - began_at < timedelta(seconds=30)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+def test_a_tick_stops_between_shards_when_it_is_told_to(world: World) -> None:
+    two_shards(world)
+    answers = iter([False, True])
+    tick(world.desk, stopping=lambda: next(answers))
+    assert sorted(world.ends()) == ["COMPLETED", "QUEUED"]
+
+
+def test_a_shard_that_fails_does_not_starve_the_others(world: World) -> None:
+    """Its mirror cannot be read any more."""
+    two_shards(world)
+    world.db.write(
+        lambda tx: tx.execute(
+            "INSERT INTO holdings (shard, version, cursor, block) VALUES (1, 1, 0, :block)", block=b"broken"
+        )
+    )
+    go(world)
+    world.clock.forward(1)
+    go(world)
+    assert world.ends("bob") == ["COMPLETED"]
+    assert world.ends("ann") == ["QUEUED"]
+
+
+def test_a_shard_that_failed_is_tried_again(world: World) -> None:
+    ann_enrolled(world)
+    world.db.write(
+        lambda tx: tx.execute(
+            "INSERT INTO holdings (shard, version, cursor, block) VALUES (1, 1, 0, :block)", block=b"broken"
+        )
+    )
+    go(world)
+    world.db.write(lambda tx: tx.execute("DELETE FROM holdings"))
+    for _ in range(60):
+        world.clock.forward(1)
+        go(world)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+def test_a_broker_that_is_down_is_asked_again_soon(world: World) -> None:
+    ann_enrolled(world)
+    world.paper.set_faults({"outage": True})
+    go(world)
+    world.paper.set_faults({})
+    world.clock.forward(5)
+    go(world)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+def test_a_tick_while_the_broker_cannot_tell_about_assets_goes_on(world: World) -> None:
+    mix(world)
+    world.paper.set_faults({"outage": True})
+    go(world)
+    assert settle(world.desk).evaluated == 0
+
+
+def test_a_shard_that_is_taken_by_another_is_left_to_it(world: World) -> None:
+    ann_enrolled(world)
+    now = world.clock.now
+    left = iter([True])
+
+    def take(call: str) -> None:
+        if call == "accounts" and next(left, False):
+            world.db.write(lambda tx: shards.take(tx, 1, now=now))
+
+    world.broker.before = take
+    go(world)
+    assert world.open_runs() != []
+    for _ in range(60):
+        world.clock.forward(1)
+        go(world)
+    assert world.ends("ann") == ["COMPLETED"]
+
+
+# The thread
+
+
+def test_the_thread_works_by_itself_and_ends_when_it_is_told_to(site: Site) -> None:
+    with new_world(site) as world:
+        six_enrolled(world)
+        driver = LocalDriver(world.desk)
+        driver.start()
+        waiting = threading.Event()
+        for _ in range(2000):
+            if not world.open_runs():
+                break
+            waiting.wait(0.01)
+        driver.stop()
+        assert {each: world.holdings(each) for each in SIX} == SIX_HOLDINGS
+        world.require_sound()
