@@ -2,12 +2,20 @@
 
 import threading
 from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 
-from tests.engine.desks import Site, World, new_world
+from tests.engine.desks import MONDAY, TENANT, Site, World, new_world, targets
 from tests.engine.scenarios import SIX, SIX_HOLDINGS, ann_enrolled, mix, six_enrolled
+from trimtab.boot import Installation, open_installation
+from trimtab.core.enrollment import TradeMarker
 from trimtab.core.run import RunState
+from trimtab.core.strategy import Definition
+from trimtab.engine import actions
 from trimtab.engine.local import LocalDriver, Settled, settle, tick
-from trimtab.store import shards
+from trimtab.engine.strategy_actions import StrategyDraft, create_strategy
+from trimtab.settings import load_settings
+from trimtab.store import sandbox, shards, tenants
 
 
 def go(world: World) -> None:
@@ -204,3 +212,35 @@ def test_the_thread_works_by_itself_and_ends_when_it_is_told_to(site: Site) -> N
         driver.stop()
         assert {each: world.holdings(each) for each in SIX} == SIX_HOLDINGS
         world.require_sound()
+
+
+# A change of the settings
+
+
+def test_strategies_keep_their_calendar_when_the_market_setting_changes(sqlite_url: str) -> None:
+    """What was made for the exchange of New York goes on when 24/7 is the calendar of new strategies."""
+
+    def installation(market: str) -> Installation:
+        settings = {
+            "TRIMTAB_DATABASE_URL": sqlite_url,
+            "TRIMTAB_MARKET": market,
+            "TRIMTAB_SANDBOX": "1",
+        }
+        return open_installation(load_settings(settings, Path("no.env")))
+
+    opened = installation("XNYS")
+    opened.desk.db.write(lambda tx: tenants.ensure_tenant(tx, TENANT, name="Acme", now=MONDAY))
+    opened.desk.db.write(lambda tx: sandbox.set_clock(tx, MONDAY))
+    opened.paper.set_prices({"SPY": Decimal(400)})
+    opened.paper.open_account("ann", TENANT, cash=Decimal(1000), positions={})
+    definition = Definition(targets=targets(SPY="100"), conditions=(), cooldown_days=0)
+    draft = StrategyDraft(name="mix", description="", definition=definition)
+    strategy = create_strategy(opened.desk, TENANT, draft)
+    opened.close()
+    opened = installation("24/7")
+    try:
+        marker = TradeMarker.DISCRETIONARY
+        actions.enroll(opened.desk, TENANT, account_id="ann", strategy_id=strategy.id, trade_marker=marker)
+        assert settle(opened.desk).runs_finished == 1
+    finally:
+        opened.close()
