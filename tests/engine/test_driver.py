@@ -5,6 +5,8 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from tests.engine.desks import MONDAY, TENANT, Site, World, new_world, targets
 from tests.engine.scenarios import SIX, SIX_HOLDINGS, ann_enrolled, mix, six_enrolled
 from trimtab.boot import Installation, open_installation
@@ -217,6 +219,7 @@ def test_the_thread_works_by_itself_and_ends_when_it_is_told_to(site: Site) -> N
 # A change of the settings
 
 
+@pytest.mark.filterwarnings("ignore:Series.values returning")  # exchange_calendars reads its sessions so
 def test_strategies_keep_their_calendar_when_the_market_setting_changes(sqlite_url: str) -> None:
     """What was made for the exchange of New York goes on when 24/7 is the calendar of new strategies."""
 

@@ -309,6 +309,7 @@ def test_a_run_that_was_stored_later_is_not_older(postgres_site: PostgresSite) -
             actions.request_run(desk_on(world, db), TENANT, asked)
         finally:
             db.close()
+        world.clock.forward(10)
         Machine(world=world).work_on()
         assert sorted(world.ends("ann")) == ["CANCELED", "CANCELED", "COMPLETED"]
         world.require_sound()

@@ -61,7 +61,7 @@ RECIPES = (
             {"type": "drift_band", "sub_type": "relative", "percent": "20"},
             {"type": "calendar", "sub_type": "quarterly", "day": "15"},
         ),
-        cooldown_days=31,
+        cooldown_days=60,
     ),
     Recipe(
         name="Balanced risk",

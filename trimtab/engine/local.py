@@ -44,11 +44,12 @@ def settle(desk: Desk) -> Settled:
     for _ in range(ROUNDS_MAX):
         turns = [drive(work(desk, shard), desk) for shard in pending]
         evaluated.update(*(turn.evaluated for turn in turns))
-        created += sum(turn.created for turn in turns)
-        finished += sum(turn.finished for turn in turns)
+        created += sum(len(turn.created) for turn in turns)
+        finished += sum(len(turn.finished) for turn in turns)
         orders += sum(turn.orders for turn in turns)
-        # A run that has ended may let its account be evaluated again.
-        pending = [turn.shard for turn in turns if turn.finished]
+        # An account with an open run is not evaluated: once it has ended, there may be something due.
+        # The runs of this very turn come from an evaluation, which leaves nothing else due.
+        pending = [turn.shard for turn in turns if turn.finished - turn.created]
         if not pending:
             return Settled(
                 evaluated=len(evaluated), runs_created=created, runs_finished=finished, orders=orders

@@ -253,7 +253,7 @@ def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
         for case, step in cases
     ]
 
-    def end(tx: Tx) -> int:
+    def end(tx: Tx) -> set[str]:
         applied = runs.change(tx, changes, turn.now)
         ours = [(case, step) for case, step in cases if case.run.id in applied]
         rebalanced = [case.run.enrollment_id for case, step in ours if step.rebalanced]
@@ -261,9 +261,9 @@ def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
         enrollments.set_rebalanced(tx, turn.shard, followed, at=turn.now)
         shards.set_aside(tx, _raised(turn, [case for case, _ in ours]))
         shards.hold(tx, {case.run.account_id: step.hold for case, step in ours if step.hold})
-        return len(applied)
+        return applied
 
-    turn.finished += yield from turn.commit(end)
+    turn.finished |= yield from turn.commit(end)
 
 
 def _raised(turn: Turn, cases: Sequence[Case]) -> dict[str, Decimal]:

@@ -91,7 +91,8 @@ def sweep(turn: Turn) -> Effects[None]:
             standing = _standing(group, enrolled[roster.ids[member]], world=world, row=row)
             _evaluate(standing, turn.desk, findings=findings)
     if followed.is_new or findings.marks or findings.due:
-        turn.created = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
+        stored = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
+        turn.created = frozenset(stored)
     turn.evaluated = frozenset(findings.evaluated)
 
 
@@ -198,7 +199,7 @@ def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
         findings.due.append((standing.enrollment, standing.strategy, verdict.due))
 
 
-def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> int:
+def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> set[str]:
     """Insert the first run of each enrollment whose slot is free; remember what was evaluated, and the
     holdings it was evaluated by.
     """
@@ -217,4 +218,4 @@ def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> in
             version = strategy.version
             run_id = turn.desk.new_id()
             queued.append(queued_run(enrollment, free, run_id=run_id, strategy_version=version, now=turn.now))
-    return len(runs.insert(tx, queued))
+    return runs.insert(tx, queued)

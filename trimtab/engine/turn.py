@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """The epoch it took the shard with, what it has seen of the broker, and what it has done."""
+    """The epoch it took the shard with, what it has seen of the broker, and what it has done: the ids
+    of the enrollments it evaluated, of the runs it made and of those it finished.
+    """
 
     desk: Desk
     shard: int
@@ -28,8 +30,8 @@ class Turn:
     now: datetime
     seen: Seen = field(default_factory=Seen)
     evaluated: frozenset[str] = frozenset()
-    created: int = 0
-    finished: int = 0
+    created: frozenset[str] = frozenset()
+    finished: set[str] = field(default_factory=set)
     orders: int = 0
     wake_at: datetime | None = None
 
