@@ -17,7 +17,6 @@ from tests.engine.interleaving import (
     Watched,
     desk_on,
     notice_deadlocks_soon,
-    once_before,
     wait_for_a_lock,
 )
 from tests.engine.machine import Machine
@@ -177,41 +176,6 @@ def test_many_cancels_of_one_queued_run_are_all_answered_well(site: Site) -> Non
                 assert list(pool.map(cancel, range(8))) == [True] * 8, turn
 
 
-def test_a_cancel_that_was_overtaken_by_another_is_no_error(postgres_site: PostgresSite) -> None:
-    """It saw the run QUEUED, and found it CANCELED when it came to write."""
-    with postgres_site.empty() as place, a_world(place) as world:
-        ann_asked_for(world)
-        run = world.runs("ann")[0]
-        db = Watched(place.main_url)
-        db.at = once_before("SET state = 'CANCELED'", lambda: world.cancel(run))
-        try:
-            actions.cancel_run(desk_on(world, db), TENANT, run.id)
-        finally:
-            db.close()
-        assert world.ends("ann") == ["CANCELED"]
-
-
-def test_a_run_that_ends_while_another_is_asked_for_is_no_surprise(postgres_site: PostgresSite) -> None:
-    """The open run keeps the new one out, and is final when the client looks which one it was."""
-    with postgres_site.empty() as place, a_world(place) as world:
-        ann_asked_for(world)
-        run = world.runs("ann")[0]
-        asked = actions.RunRequest(
-            account_id="ann", kind=run.kind, targets=targets(SPY="60", TLT="40"), amount=None
-        )
-        db = Watched(place.main_url)
-        db.at = once_before(
-            "WHERE shard = :shard AND account_id = :account_id AND state IN", lambda: world.cancel(run)
-        )
-        made = None
-        try:
-            with suppress(RunAlreadyOpen):
-                made = actions.request_run(desk_on(world, db), TENANT, asked)
-        finally:
-            db.close()
-        assert made is None or world.run(made.id).state is RunState.QUEUED
-
-
 # Locks: whoever takes them in another order makes PostgreSQL wait a second and end one of the two.
 
 
@@ -287,29 +251,4 @@ def test_a_run_is_not_older_than_the_end_of_the_one_before(site: Site) -> None:
         assert first.finished_at is not None
         assert second.created_at >= first.finished_at
         Machine(world=world).work_on()
-        world.require_sound()
-
-
-def test_a_run_that_was_stored_later_is_not_older(postgres_site: PostgresSite) -> None:
-    """Between its look at the clock and its insert another run comes and goes, ten seconds later."""
-    with postgres_site.empty() as place, a_world(place) as world:
-        ann_asked_for(world)
-        world.cancel(world.runs("ann")[0])
-        db = Watched(place.main_url)
-
-        def come_and_go() -> None:
-            world.clock.forward(10)
-            world.cancel(world.request("ann", weights=targets(SPY="100")))
-
-        db.at = once_before("INSERT INTO runs", come_and_go)
-        asked = actions.RunRequest(
-            account_id="ann", kind=RunKind.FULL_REBALANCE, targets=targets(SPY="60", TLT="40"), amount=None
-        )
-        try:
-            actions.request_run(desk_on(world, db), TENANT, asked)
-        finally:
-            db.close()
-        world.clock.forward(10)
-        Machine(world=world).work_on()
-        assert sorted(world.ends("ann")) == ["CANCELED", "CANCELED", "COMPLETED"]
         world.require_sound()

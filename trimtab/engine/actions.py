@@ -86,8 +86,10 @@ def _shard_first(tx: Tx, desk: Desk, shard: int) -> datetime:
     The engine too locks the shard first: two that lock in one order do not deadlock, and what is
     written then is not older than what was there.
     """
-    shards.mark_due(tx, shard, desk.clock())
-    return desk.clock()
+    shards.lock(tx, shard)
+    now = desk.clock()
+    shards.mark_due(tx, shard, now)
+    return now
 
 
 def claim_account(desk: Desk, tenant_id: str, account_id: str) -> shards.AccountRecord:

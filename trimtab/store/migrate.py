@@ -11,6 +11,9 @@ from sqlalchemy.exc import OperationalError
 from trimtab.core.errors import CannotOpenDatabase, WrongSchema
 from trimtab.database import Database, Tx
 
+# A number of our own: whoever migrates a PostgreSQL database holds it, and the next one waits.
+ONE_AT_A_TIME = 0x7472696D
+
 
 def _config() -> Config:
     config = Config()
@@ -33,6 +36,8 @@ def upgrade(url: str) -> None:
     config = _config()
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:

@@ -122,6 +122,11 @@ def to_work(tx: Tx, now: datetime, *, idle_since: datetime | None) -> Sequence[i
     return [row["shard"] for row in rows]
 
 
+def lock(tx: Tx, shard: int) -> None:
+    """Keep every other writer of the shard waiting until this transaction ends."""
+    tx.row("SELECT shard FROM shards WHERE shard = :shard FOR UPDATE", shard=shard)
+
+
 def mark_due(tx: Tx, shard: int, at: datetime) -> None:
     """Ask for a worker at `at`, or earlier if that was asked for before."""
     tx.execute(
