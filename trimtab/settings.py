@@ -83,6 +83,16 @@ SETTINGS = (
         default="60000",
         meaning="requests a minute that one key may make to one process",
     ),
+    # Public names of work that is still to come: known, so that one environment serves every version.
+    Setting(name="TRIMTAB_V2_COOLDOWN_S", default="60", meaning="for the second dialect; not used yet"),
+    Setting(name="TRIMTAB_ALPACA_URL", default="", meaning="for the Alpaca broker; not used yet"),
+    Setting(name="TRIMTAB_ALPACA_DATA_URL", default="", meaning="for the Alpaca broker; not used yet"),
+    Setting(
+        name="TRIMTAB_ALPACA_KEY_ID", default="", meaning="for the Alpaca broker; not used yet", secret=True
+    ),
+    Setting(
+        name="TRIMTAB_ALPACA_SECRET", default="", meaning="for the Alpaca broker; not used yet", secret=True
+    ),
     Setting(
         name="TRIMTAB_TEST_POSTGRES", default="", meaning="PostgreSQL URL for the test suite; not used here"
     ),
