@@ -17,7 +17,7 @@ from tests.engine.machine import Machine
 from trimtab.core.errors import InsufficientCash
 from trimtab.core.run import RunKind, Side
 from trimtab.core.strategy import BandKind, DriftBand
-from trimtab.database import Tx, micros
+from trimtab.database import Tx
 from trimtab.engine.desk import drive
 from trimtab.engine.work import work
 from trimtab.store import holdings
@@ -475,28 +475,3 @@ def test_weights_of_a_single_run_follow_the_same_rules(world: World) -> None:
     world.request(world.open_account("bob", "1000"), weights=targets("10", SPY="50", TLT="40"))
     world.settle()
     assert world.holdings("bob") == "cash 100, SPY 1.25, TLT 4"
-
-
-@pytest.mark.parametrize("end", ["canceled", "timed out"])
-def test_the_next_plan_knows_what_a_run_that_was_stopped_has_traded(world: World, end: str) -> None:
-    """Five of ten SPY are sold when the run is stopped, and the account shows it four seconds later."""
-    half = targets(SPY="50", TLT="50")
-    world.open_account("bob", "0", SPY="10")
-    world.paper.set_faults({"fill_delay_s": 60})
-    run = world.request("bob", weights=half)
-    world.settle()
-    world.broker.accounts_late_s = 4
-    world.clock.forward(60)
-    if end == "canceled":
-        world.settle()
-        world.cancel(run)
-    else:
-        now = micros(world.clock.now)
-        world.db.write(lambda tx: tx.execute("UPDATE runs SET deadline_at = :now", now=now))
-    world.paper.set_faults({})
-    Machine(world=world).work_on()
-    assert world.ends("bob") == ["CANCELED+" if end == "canceled" else "TIMED_OUT+"]
-    world.request("bob", weights=half)
-    Machine(world=world).work_on()
-    assert world.holdings("bob") == "cash 0, SPY 5, TLT 20"
-    assert world.record("bob").held is None
