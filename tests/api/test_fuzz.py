@@ -117,7 +117,12 @@ def bodies(ids: dict[str, str]) -> dict[tuple[str, str], Json]:
         ("POST", f"{RUNS}?"): {"account_id": ids["followed"], "type": "invest_cash", "amount": "5.01"},
         ("PUT", "/sandbox/clock"): {"now": "2026-03-04T15:00:00Z"},
         ("PUT", "/sandbox/prices"): {"SPY": "401.5", "TLT": 99},
-        ("PUT", "/sandbox/assets/GLD"): {"tradable": True, "fractionable": False, "status": "active"},
+        ("PUT", "/sandbox/assets/GLD"): {
+            "tradable": True,
+            "fractionable": False,
+            "status": "active",
+            "depth": "250000.5",
+        },
         ("PUT", "/sandbox/faults"): {"reject": ["GLD"], "partial_fill": 0.5, "fill_delay_s": 3, "seed": 7},
         ("POST", "/sandbox/accounts"): {"cash": "100.5", "positions": [{"symbol": "SPY", "qty": "0.5"}]},
         ("PUT", f"/sandbox/accounts/{ids['account']}"): {"status": "ACTIVE"},

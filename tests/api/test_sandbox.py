@@ -1,5 +1,6 @@
 """The sandbox's table of calls: what each answers, and what each refuses."""
 
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_first_price_makes_an_asset_that_trades(world: World) -> None:
         "TLT": "100",
         "GLD": "250",
     }
-    asset = {"symbol": name, "tradable": True, "fractionable": True, "status": "active"}
+    asset = {"symbol": name, "tradable": True, "fractionable": True, "status": "active", "depth": None}
     assert world.put(f"/sandbox/assets/{name}", {}) == asset
     world.post(PORTFOLIOS, body)
     assert world.put("/sandbox/prices", {name: "0.000001"})[name] == "0.000001"
@@ -100,13 +101,16 @@ def test_a_price_needs_a_symbol(world: World, symbol: str) -> None:
 def test_an_asset_is_changed_field_by_field(world: World) -> None:
     symbol = world.symbol("10")
     path = f"/sandbox/assets/{symbol}"
-    asset = {"symbol": symbol, "tradable": True, "fractionable": True, "status": "active"}
+    asset = {"symbol": symbol, "tradable": True, "fractionable": True, "status": "active", "depth": None}
     assert world.put(path, {"tradable": False}) == asset | {"tradable": False}
     assert world.put(path, {"fractionable": False, "tradable": True}) == asset | {"fractionable": False}
     inactive = asset | {"fractionable": False, "status": "inactive"}
     assert world.put(path, {"status": "inactive"}) == inactive
     assert world.put(path, {}) == inactive
     assert world.put(path, {"status": "active", "fractionable": True}) == asset
+    assert world.put(path, {"depth": "250000.50"}) == asset | {"depth": "250000.5"}
+    assert world.put(path, {"tradable": False}) == asset | {"depth": "250000.5", "tradable": False}
+    assert world.put(path, {"depth": None, "tradable": True}) == asset
 
 
 @pytest.mark.parametrize(
@@ -119,8 +123,15 @@ def test_an_asset_is_changed_field_by_field(world: World) -> None:
         ({"status": "ACTIVE"}, "status: invalid value"),
         ({"status": True}, "status: invalid value"),
         ({"status": ["active"]}, "status: invalid value"),
-        ({"symbol": "X"}, "symbol: unknown field, known are tradable, fractionable, status"),
-        ({"tradable": False, "x": 1}, "x: unknown field, known are tradable, fractionable, status"),
+        ({"symbol": "X"}, "symbol: unknown field, known are tradable, fractionable, status, depth"),
+        ({"tradable": False, "x": 1}, "x: unknown field, known are tradable, fractionable, status, depth"),
+        ({"tradable": False, "depth": "0"}, "depth: must be greater than 0"),
+        ({"depth": -1}, "depth: must be greater than 0"),
+        ({"depth": ""}, "depth: value is empty"),
+        ({"depth": "endless"}, "depth: invalid value"),
+        ({"depth": True}, "depth: invalid value"),
+        ({"depth": "1e6"}, "depth: invalid value"),
+        ({"depth": "1000.001"}, "depth: must be more than zero, with at most 2 decimal places"),
     ],
 )
 def test_a_bad_change_of_an_asset_changes_nothing(world: World, body: Json, message: str) -> None:
@@ -134,6 +145,18 @@ def test_a_bad_change_of_an_asset_changes_nothing(world: World, body: Json, mess
 def test_the_asset_in_the_path_must_be_a_symbol(world: World, symbol: str) -> None:
     refused = world.refused("PUT", f"/sandbox/assets/{symbol}", {}, expect=400)
     assert refused == (BAD, "symbol: invalid value")
+
+
+def test_a_shallow_market_makes_trades_dear(world: World) -> None:
+    """$1,000 are a tenth of the depth: what costs $10 is bought at $11. 90.909090909 × 11 = 999.999999999"""
+    symbol = world.symbol("10")
+    world.put(f"/sandbox/assets/{symbol}", {"depth": "10000"})
+    account_id = world.account("1000")
+    run_id = world.run(account_id, weights(**{symbol: "100"}))
+    world.settle()
+    assert world.show_run(run_id)["status"] == "COMPLETED_SUCCESS"
+    assert world.held(account_id) == {"cash": "0.000000001", symbol: "90.909090909"}
+    world.worth[account_id] -= Decimal("90.909090909")
 
 
 # Accounts and their cash.

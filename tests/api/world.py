@@ -137,7 +137,7 @@ class World:
         self.put("/sandbox/clock", {"now": morning.isoformat()})
         self.put("/sandbox/prices", PRICES)
         for symbol in PRICES:
-            whole = {"tradable": True, "fractionable": True, "status": "active"}
+            whole = {"tradable": True, "fractionable": True, "status": "active", "depth": None}
             self.put(f"/sandbox/assets/{symbol}", whole)
         self.server.moved = False
 

@@ -25,6 +25,7 @@ from tests.audit.world import (
     REJECTION,
     SECOND,
     SECOND_BUY,
+    SECOND_PLAN,
     SEEDED,
     SELL,
     SELL_ACCEPTED,
@@ -83,6 +84,14 @@ LATE_SELL = replace(
     intent_at=at(7),
 )
 
+
+def bounded(of: int, worst_price: str) -> Edit:
+    return edit("orders", of, worst_price=dec(worst_price))
+
+
+# Run 1 as it would be with a slippage of 1 %: SPY is sold at $99 or more, TLT bought at $50.50 or less.
+BOUNDED = [bounded(SELL, "99"), bounded(BUY, "50.5"), body(FIRST_PLAN, slippage_bps=100)]
+
 BROKEN: list[tuple[str, list[Edit], str]] = [
     ("I1", [edit("orders", SELL, client_order_id="another")], "order another (run run-1 leg 0) must have"),
     ("I1", [edit("runs", FIRST, tenant_id="other")], "must have the id"),
@@ -114,6 +123,31 @@ BROKEN: list[tuple[str, list[Edit], str]] = [
         "is to buy 24 shares, its plan says $1200",
     ),
     ("I2", [edit("orders", BUY, notional=dec("1200.01"))], "is to buy $1200.01, more than its plan's $1200"),
+    (
+        # 1 % of the $100 and $50 that the plan was made at.
+        "I2",
+        [bounded(SELL, "99"), bounded(BUY, "50.51"), body(FIRST_PLAN, slippage_bps=100)],
+        "(run run-1 leg 1) may execute up to $50.51, its plan says up to $50.5",
+    ),
+    (
+        "I2",
+        [bounded(SELL, "98.99"), bounded(BUY, "50.5"), body(FIRST_PLAN, slippage_bps=100)],
+        "(run run-1 leg 0) may execute up to $98.99, its plan says up to $99",
+    ),
+    ("I2", [body(SECOND_PLAN, slippage_bps=0)], "may execute at any price, its plan says up to $100"),
+    ("I2", [edit("orders", BUY, worst_price=dec("51"))], "up to $51, its plan says at any price"),
+    ("I2", [edit("orders", BUY, impact_bps_max=9)], "may move its price by 9 bps, its plan says None"),
+    ("I2", [body(FIRST_PLAN, impact_bps_max=9)], "may move its price by None bps, its plan says 9"),
+    (
+        "I2",
+        [*BOUNDED, edit("executions", 0, price=dec("98.99"))],
+        "(run run-1 leg 0) was executed at $98.99, it allows up to $99",
+    ),
+    (
+        "I2",
+        [*BOUNDED, edit("executions", 2, price=dec("50.500000001"))],
+        "(run run-1 leg 1) was executed at $50.500000001, it allows up to $50.5",
+    ),
     ("I2", [drop("orders", REJECTED)], "(buy SPY, account A) is at the broker and has no intent"),
     ("I2", [add("entries", accepted(STRANGER, 15, 8))], "order made-by-hand (buy TLT, account A) is at"),
     ("I2", [edit("orders", BUY, intent_at=at(3))], "before its intent"),
@@ -302,6 +336,18 @@ HARMLESS: dict[str, list[Edit]] = {
         edit("entries", OPENED_A, amount=dec("800")),
         edit("entries", SEEDED, quantity=dec("4")),
         balance("A", cash=dec("200"), positions={"TLT": dec("30")}),
+    ],
+    "executions are as bad as they may be": [
+        *BOUNDED,
+        edit("executions", 0, price=dec("99")),
+        edit("orders", SELL, filled_value=dec("396")),
+        edit("entries", SOLD, price=dec("99"), amount=dec("396")),
+        balance("A", cash=dec("396"), positions=HELD),
+    ],
+    "a sale that may slip by more than everything": [
+        edit("orders", SELL, worst_price=dec("0")),
+        edit("orders", BUY, worst_price=dec("125")),
+        body(FIRST_PLAN, slippage_bps=15000),
     ],
     "an order that the broker never saw is refused": [
         drop("entries", REJECTION),

@@ -25,7 +25,7 @@ def test_a_stored_plan_is_read() -> None:
         prices={"AGG": dec("50.5"), "GLD": dec("100"), "SPY": dec("100")},
         set_aside=dec("100"),
         untradable=frozenset({"GLD"}),
-        limits=Limits(min_notional=dec("1"), buffer_percent=dec("0")),
+        limits=Limits(min_notional=dec("1"), buffer_percent=dec("0"), slippage_bps=50, impact_bps_max=100),
     )
     body, _ = plan_text(make_plan(basis))
     assert read_body(body) == PlanBody(
@@ -43,6 +43,8 @@ def test_a_stored_plan_is_read() -> None:
         },
         skips=1,
         short=False,
+        slippage_bps=50,
+        impact_bps_max=100,
     )
 
 
@@ -59,5 +61,7 @@ def test_what_the_account_was_worth() -> None:
         legs={},
         skips=0,
         short=False,
+        slippage_bps=None,
+        impact_bps_max=None,
     )
     assert body.worth == dec("1392.76666652739") + dec("0.000000001")

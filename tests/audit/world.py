@@ -225,6 +225,8 @@ def order(run_id: str, leg_number: int, symbol: str, state: str, **values: Any) 
         "side": "buy",
         "quantity": None,
         "notional": None,
+        "worst_price": None,
+        "impact_bps_max": None,
         "filled_quantity": dec("0"),
         "filled_value": dec("0"),
     }

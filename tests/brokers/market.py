@@ -31,6 +31,8 @@ def order(
     account_id: str = "ann",
     quantity: str | None = None,
     notional: str | None = None,
+    worst_price: str | None = None,
+    impact_bps_max: str | None = None,
 ) -> Order:
     return Order(
         client_order_id=client_order_id,
@@ -44,6 +46,8 @@ def order(
         notional=None if notional is None else Decimal(notional),
         state=OrderState.SENDING,
         sent_at=OPENING,
+        worst_price=None if worst_price is None else Decimal(worst_price),
+        impact_bps_max=None if impact_bps_max is None else int(impact_bps_max),
     )
 
 

@@ -172,8 +172,10 @@ class TestDuplicates:
             order("one", Side.BUY, quantity="1"),
             order("one", Side.SELL, symbol="TLT", quantity="1"),
             order("one", Side.SELL, account_id="bob", quantity="1"),
+            order("one", Side.SELL, quantity="1", worst_price="400"),
+            order("one", Side.SELL, quantity="1", impact_bps_max="0"),
         ],
-        ids=["quantity", "notional", "side", "symbol", "account"],
+        ids=["quantity", "notional", "side", "symbol", "account", "worst price", "impact"],
     )
     def test_another_order_under_the_same_id_is_refused(self, market: Market, other: Order) -> None:
         market.send(order("one", Side.SELL, quantity="1"))

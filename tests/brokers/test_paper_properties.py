@@ -12,6 +12,7 @@ from tests.brokers.market import OPENING, Clock, Market, order
 from tests.brokers.replay import assert_same, replay
 from trimtab.brokers.broker import Unknown
 from trimtab.brokers.paper import PaperBroker
+from trimtab.brokers.paper_orders import read_orders
 from trimtab.brokers.paper_schema import SCHEMA, prepare
 from trimtab.core.errors import BrokerDown, InsufficientCash
 from trimtab.core.run import Side
@@ -27,15 +28,22 @@ amounts = st.one_of(
     st.decimals("0.000000001", "12", places=9).map(lambda d: {"quantity": str(d)}),
     st.decimals("0.01", "1500", places=2).map(lambda d: {"notional": str(d)}),
 )
+limits = st.fixed_dictionaries(
+    {
+        "worst_price": st.none() | st.decimals("50", "900", places=3).map(str),
+        "impact_bps_max": st.none() | st.sampled_from(["0", "50", "1000"]),
+    }
+)
 orders = st.builds(
-    lambda client_order_id, side, symbol, account_id, amount: order(
-        client_order_id, side, symbol=symbol, account_id=account_id, **amount
+    lambda client_order_id, side, symbol, account_id, amount, bounds: order(
+        client_order_id, side, symbol=symbol, account_id=account_id, **amount, **bounds
     ),
     st.sampled_from(IDS),
     st.sampled_from(Side),
     st.sampled_from(SYMBOLS),
     st.sampled_from(ACCOUNTS),
     amounts,
+    limits,
 )
 fractions = st.sampled_from([Decimal(0), Decimal("0.5"), Decimal(1)])
 faults = st.fixed_dictionaries(
@@ -67,9 +75,19 @@ calls = st.one_of(
     ),
     st.tuples(st.just("asset"), st.tuples(st.sampled_from(SYMBOLS), st.booleans(), st.booleans())),
 )
-moves = st.tuples(
-    st.just("prices"),
-    st.fixed_dictionaries({symbol: st.decimals("0.01", "900", places=4) for symbol in SYMBOLS}),
+depths = st.tuples(
+    st.just("depth"),
+    st.tuples(
+        st.sampled_from(SYMBOLS),
+        st.just("endless") | st.sampled_from(["0.01", "700", "33333.33", "1000000"]).map(Decimal),
+    ),
+)
+moves = st.one_of(
+    depths,
+    st.tuples(
+        st.just("prices"),
+        st.fixed_dictionaries({symbol: st.decimals("0.01", "900", places=4) for symbol in SYMBOLS}),
+    ),
 )
 
 
@@ -92,6 +110,8 @@ def do(market: Market, call: str, what: Any, ref: str) -> None:
             broker.set_status(*what)
         case "asset":
             broker.set_asset(what[0], tradable=what[1], fractionable=what[2])
+        case "depth":
+            broker.set_asset(what[0], depth=what[1])
         case "prices":
             broker.set_prices(what)
 
@@ -126,6 +146,16 @@ def assert_books_balance(market: Market) -> None:
         assert report.state == known.state
         assert sum(execution.quantity for execution in report.executions) == known.filled
     assert_same(replayed, market.broker.read_accounts())
+    assert_nothing_beyond_its_limit(market)
+
+
+def assert_nothing_beyond_its_limit(market: Market) -> None:
+    placed = market.db.read(lambda tx: read_orders(tx, IDS))
+    for entry in market.broker.read_ledger():
+        if entry.kind == "executed":
+            worst = placed[entry.client_order_id or ""].worst_price
+            if worst is not None and entry.price is not None:
+                assert entry.price <= worst if entry.side == "buy" else entry.price >= worst
 
 
 suite = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -152,6 +182,28 @@ def test_trades_at_fixed_prices_keep_equity(paper_database: Database, script: li
     for account_id, account in market.broker.accounts(ACCOUNTS).items():
         worth = sum(quantity * prices[s] for s, quantity in account.holdings.positions.items())
         assert account.holdings.cash + worth == paid_in[account_id]
+
+
+@suite
+@given(script=st.lists(st.one_of(calls, depths), max_size=25))
+def test_depth_only_ever_costs_the_trader(paper_database: Database, script: list[tuple[str, Any]]) -> None:
+    """What is missing at the end is what each share traded at, beside the price that stood still."""
+    market = Market(empty(paper_database))
+    do_all(market, script)
+    market.broker.set_faults({})
+    prices = market.broker.prices(SYMBOLS)
+    worth = {"ann": Decimal(5000), "bob": Decimal(50)}
+    for entry in market.broker.read_ledger():
+        if entry.kind == "transfer" and entry.amount is not None:
+            worth[entry.account_id] += entry.amount
+        if entry.kind == "executed" and entry.quantity is not None and entry.price is not None:
+            fair = prices[entry.symbol or ""]
+            worse_by = entry.price - fair if entry.side == "buy" else fair - entry.price
+            assert worse_by >= 0
+            worth[entry.account_id] -= worse_by * entry.quantity
+    for account_id, account in market.broker.accounts(ACCOUNTS).items():
+        held = sum(quantity * prices[s] for s, quantity in account.holdings.positions.items())
+        assert account.holdings.cash + held == worth[account_id]
 
 
 @suite

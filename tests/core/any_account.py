@@ -14,8 +14,19 @@ from trimtab.core.strategy import Weights
 SYMBOLS = "ABCDEFGH"
 
 
-def limits(min_notional: str = "1", buffer: str = "0") -> Limits:
-    return Limits(min_notional=Decimal(min_notional), buffer_percent=Decimal(buffer))
+def limits(
+    min_notional: str = "1",
+    buffer: str = "0",
+    *,
+    slippage_bps: int | None = None,
+    impact_bps_max: int | None = None,
+) -> Limits:
+    return Limits(
+        min_notional=Decimal(min_notional),
+        buffer_percent=Decimal(buffer),
+        slippage_bps=slippage_bps,
+        impact_bps_max=impact_bps_max,
+    )
 
 
 @st.composite
@@ -38,6 +49,9 @@ price_lists = st.lists(
 )
 
 
+any_depth = st.sampled_from(["0.01", "5000", "1000000.50"]).map(Decimal)
+
+
 @st.composite
 def any_basis(draw: st.DrawFn) -> Basis:
     order = draw(st.permutations(SYMBOLS))
@@ -53,8 +67,12 @@ def any_basis(draw: st.DrawFn) -> Basis:
         set_aside=draw(st.just(Decimal(0)) | amounts(2000, 2)),
         untradable=frozenset(draw(st.lists(st.sampled_from(SYMBOLS), max_size=2))),
         limits=limits(
-            draw(st.sampled_from(["0.01", "1", "5"])), draw(st.sampled_from(["0", "0.25", "2", "10"]))
+            draw(st.sampled_from(["0.01", "1", "5"])),
+            draw(st.sampled_from(["0", "0.25", "2", "10"])),
+            slippage_bps=draw(st.sampled_from([None, 0, 50, 400, 1000])),
+            impact_bps_max=draw(st.sampled_from([None, 0, 100])),
         ),
+        depths=draw(st.dictionaries(st.sampled_from(SYMBOLS), any_depth, max_size=2)),
     )
 
 

@@ -111,6 +111,8 @@ class SmallBroker:
         assert self.frozen is None, "sent while frozen"
         verdict = gate(order, plan, prices=self.prices, frozen_symbols=frozenset(self.frozen_symbols))
         assert verdict is None, "sent what the gate stops"
+        assert order.worst_price == plan.worst_price(plan.legs[order.leg]), "without its limit"
+        assert order.impact_bps_max == plan.impact_bps_max, "without its limit"
         if order.side is Side.SELL:
             assert order.quantity is not None
             assert order.quantity <= plan.holdings.positions[order.symbol]
@@ -140,6 +142,9 @@ class SmallBroker:
         order = placed.order
         price = self.prices.get(order.symbol, self.basis.prices[order.symbol])
         price *= Decimal(self.draw("slip", "1", "0.96", "1.04"))
+        if order.worst_price is not None and order.side.is_worse(price, order.worst_price):
+            placed.state = OrderState.CANCELED
+            return
         if order.quantity is not None:
             left = order.quantity - placed.quantity
             quantity = left if share == "all" else left / 2

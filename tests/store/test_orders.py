@@ -29,7 +29,16 @@ from trimtab.store.orders import Settled
 from trimtab.store.plans import definition_from, definition_text, plan_from, plan_text
 from trimtab.store.trades import Traded, traded_by_day
 
-BUY = order(1, side=Side.BUY, quantity=None, notional=Decimal("12.30"), symbol="TLT", asset_id="asset-7")
+BUY = order(
+    1,
+    side=Side.BUY,
+    quantity=None,
+    notional=Decimal("12.30"),
+    symbol="TLT",
+    asset_id="asset-7",
+    worst_price=Decimal("400.1234567890123456789012"),
+    impact_bps_max=40,
+)
 
 
 @pytest.fixture
@@ -65,6 +74,16 @@ def test_a_plan_comes_back_to_the_last_digit(with_run: Database) -> None:
     assert with_run.read(lambda tx: orders.plans(tx, 1, ["run", "none"])) == {"run": plan()}
     assert with_run.read(lambda tx: orders.plans(tx, 1, [])) == {}
     assert with_run.read(lambda tx: orders.plans(tx, 2, ["run"])) == {}
+
+
+def test_a_plan_of_before_there_were_limits_has_none() -> None:
+    """Bodies that are stored stay as they are."""
+    made = replace(plan(), slippage_bps=0, impact_bps_max=1000)
+    body, _ = plan_text(made)
+    assert plan_from(body) == made
+    old = body.replace(',"slippage_bps":0,"impact_bps_max":1000', "")
+    assert len(old) < len(body)
+    assert plan_from(old) == plan()
 
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**18, places=18)

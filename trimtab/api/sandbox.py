@@ -8,6 +8,7 @@ import re
 import threading
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from litestar import Litestar, MediaType, Response, get, post, put
 from litestar.di import NamedDependency
@@ -121,16 +122,24 @@ def set_asset(
 ) -> AssetOut:
     front.admit(request, None)
     asked = front.body(request, body)
-    _refuse_others(asked, ("tradable", "fractionable", "status"))
+    _refuse_others(asked, ("tradable", "fractionable", "status", "depth"))
     status = asked.get("status")
     if status not in (None, "active", "inactive"):
         raise Malformed("status", "invalid value")
     flags = {name: flag_in(asked[name], name) for name in ("tradable", "fractionable") if name in asked}
     asset = playground.paper.set_asset(
-        _symbol_in(symbol), active=None if status is None else status == "active", **flags
+        _symbol_in(symbol),
+        active=None if status is None else status == "active",
+        depth=_depth_in(asked) if "depth" in asked else None,
+        **flags,
     )
     review_assets(front.desk)
     return asset_out(asset)
+
+
+def _depth_in(asked: Object) -> Decimal | Literal["endless"]:
+    value = asked["depth"]
+    return "endless" if value is None else _positive_in(value, "depth")
 
 
 def _refuse_others(asked: Object, known: tuple[str, ...]) -> None:

@@ -34,6 +34,7 @@ class AssetOut(msgspec.Struct, kw_only=True):
     tradable: bool
     fractionable: bool
     status: str
+    depth: str | None
 
 
 class PositionOut(msgspec.Struct, kw_only=True):
@@ -88,6 +89,7 @@ def asset_out(asset: Asset) -> AssetOut:
         tradable=asset.tradable,
         fractionable=asset.fractionable,
         status="active" if asset.active else "inactive",
+        depth=None if asset.depth is None else plain(asset.depth),
     )
 
 

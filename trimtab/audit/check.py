@@ -40,6 +40,7 @@ RUN_CHECKS: tuple[tuple[str, Callable[[Dossier, Tally], None]], ...] = (
 )
 DATABASE_CHECKS: tuple[tuple[str, Callable[[Archive, Tally], None]], ...] = (
     ("I1", orders.orders_have_runs),
+    ("I2", orders.executions_keep_their_limit),
     ("I5", runs.causes_are_recorded),
     ("I6", runs.runs_of_an_account_never_overlap),
     ("I9", orders.fills_are_applied_once),

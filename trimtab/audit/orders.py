@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from trimtab.audit.archive import ACCEPTED_ORDER_STATES, LIVE_ORDER_STATES, Archive, Dossier
 from trimtab.audit.comparison import Comparison
 from trimtab.audit.ledger import BrokerOrder
-from trimtab.audit.plan_body import PlannedLeg
+from trimtab.audit.plan_body import PlanBody, PlannedLeg
 from trimtab.audit.tally import Tally
 from trimtab.core.money import ZERO, plain
 from trimtab.store.evidence import StoredOrder
@@ -110,7 +110,7 @@ def orders_follow_the_plan(dossier: Dossier, tally: Tally) -> None:
             tally.fail(f"{name(order)} was meant at {order.intent_at}, before its plan was stored")
         if dossier.body is None:
             continue
-        why = _departure(order, dossier.body.legs.get(order.leg))
+        why = _departure(order, dossier.body.legs.get(order.leg)) or _other_limits(order, dossier.body)
         if why:
             tally.fail(f"{name(order)} {why}")
 
@@ -129,6 +129,38 @@ def _departure(order: StoredOrder, leg: PlannedLeg | None) -> str | None:
         return None
     ordered, planned = amount_of(order.quantity, order.notional), amount_of(leg.quantity, leg.notional)
     return f"is to {order.side} {ordered}, {more} {planned}"
+
+
+def _other_limits(order: StoredOrder, body: PlanBody) -> str | None:
+    """How the limits of an order differ from those of its plan."""
+    worst = None
+    if body.slippage_bps is not None and order.symbol in body.prices:
+        worse = body.slippage_bps if order.side == "buy" else -body.slippage_bps
+        worst = max(body.prices[order.symbol] * (10_000 + worse) / 10_000, ZERO)
+    if order.worst_price != worst:
+        return f"may execute {_up_to(order.worst_price)}, its plan says {_up_to(worst)}"
+    if order.impact_bps_max != body.impact_bps_max:
+        return f"may move its price by {order.impact_bps_max} bps, its plan says {body.impact_bps_max}"
+    return None
+
+
+def _up_to(worst: Decimal | None) -> str:
+    return "at any price" if worst is None else f"up to ${plain(worst)}"
+
+
+def executions_keep_their_limit(archive: Archive, tally: Tally) -> None:
+    """I2: nothing is executed at a price that was not meant to be accepted."""
+    for order in archive.evidence.orders:
+        if order.worst_price is None:
+            continue
+        for execution in archive.executions.get(order.client_order_id, ()):
+            tally.checked += 1
+            beyond = execution.price - order.worst_price
+            if (beyond if order.side == "buy" else -beyond) > 0:
+                tally.fail(
+                    f"{name(order)} was executed at ${plain(execution.price)}, "
+                    f"it allows {_up_to(order.worst_price)}"
+                )
 
 
 def broker_knows_only_intents(both: Comparison, tally: Tally) -> None:

@@ -17,7 +17,9 @@ class PlannedLeg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanBody:
-    """`percents` and `cash_percent` are the weights; `skips` counts what was left out in planning."""
+    """`percents` and `cash_percent` are the weights; `skips` counts what was left out in planning. The
+    limits in basis points are None in plans that have none, and in those of before there were any.
+    """
 
     percents: Mapping[str, Decimal]
     cash_percent: Decimal
@@ -30,6 +32,8 @@ class PlanBody:
     legs: Mapping[int, PlannedLeg]
     skips: int
     short: bool
+    slippage_bps: int | None
+    impact_bps_max: int | None
 
     @property
     def worth(self) -> Decimal:
@@ -59,6 +63,8 @@ def _body(stored: dict[str, Any]) -> PlanBody:
         legs={leg["number"]: _leg(leg) for leg in stored["legs"]},
         skips=len(stored["skips"]),
         short=stored["short"],
+        slippage_bps=_whole(stored.get("slippage_bps")),
+        impact_bps_max=_whole(stored.get("impact_bps_max")),
     )
     if not {*body.percents, *body.positions} <= body.prices.keys():
         raise KeyError("a plan has a price for all that is held or wanted")
@@ -80,3 +86,7 @@ def _leg(stored: dict[str, Any]) -> PlannedLeg:
 
 def _amount(stored: str | None) -> Decimal | None:
     return None if stored is None else Decimal(stored)
+
+
+def _whole(stored: Any) -> int | None:
+    return None if stored is None else int(stored)

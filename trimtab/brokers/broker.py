@@ -44,11 +44,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
+    """What is traded. An order of V dollars executes on average at price x (1 + V / `depth`) if it buys and
+    price x (1 - V / `depth`) if it sells: its impact is V / `depth`. None: the market is endless.
+    """
+
     symbol: str
     asset_id: str
     active: bool
     tradable: bool
     fractionable: bool
+    depth: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +137,8 @@ class Broker(Protocol):
 
     def feed(self, since: int) -> Feed:
         """What happened after the cursor; 0 is the beginning."""
+
+    def wallet(self, owner: str, tenant_id: str, *, index: int) -> str | None:
+        """The account that holds a wallet's assets at this broker, opened if it is new; None where there
+        are no wallets.
+        """

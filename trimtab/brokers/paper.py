@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from trimtab.brokers.broker import (
     Accepted,
@@ -28,6 +28,7 @@ from trimtab.brokers.paper_accounts import (
     read_accounts,
     read_tenant,
     update_status,
+    wallet_id,
 )
 from trimtab.brokers.paper_assets import (
     Listing,
@@ -40,6 +41,7 @@ from trimtab.brokers.paper_book import Book
 from trimtab.brokers.paper_faults import Faults, parse_faults
 from trimtab.brokers.paper_ledger import LedgerEntry, read_feed, read_ledger, read_transfer
 from trimtab.brokers.paper_market import (
+    Market,
     lock_market,
     read_book,
     read_faults,
@@ -51,7 +53,7 @@ from trimtab.brokers.paper_market import (
 )
 from trimtab.brokers.paper_orders import LedgerOrder, PaperOrder, read_orders, read_page
 from trimtab.core.errors import BrokerDown, InsufficientCash, Malformed, NotFound
-from trimtab.core.money import QUANTITY_PLACES, places
+from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, ZERO, places
 from trimtab.core.run import Order
 from trimtab.database import Database, Tx
 
@@ -116,6 +118,21 @@ class PaperBroker:
     def feed(self, since: int) -> Feed:
         return self._ask(lambda tx: read_feed(tx, since))
 
+    def wallet(self, owner: str, tenant_id: str, *, index: int) -> str:
+        account_id = wallet_id(owner, tenant_id, index=index)
+        new = PaperAccount(account_id=account_id, tenant_id=tenant_id, status="ACTIVE", cash=ZERO)
+        now = self._clock()
+
+        def work(tx: Tx) -> None:
+            market = lock_market(tx, now)
+            if market.faults.outage:
+                raise BrokerDown
+            if read_tenant(tx, account_id) is None:
+                _open(tx, market, new)
+
+        self._db.write(work)
+        return account_id
+
     def _ask(self, question: Callable[[Tx], T]) -> T:
         """Answer from a snapshot, after matching what is due."""
         now = self._clock()
@@ -153,13 +170,7 @@ class PaperBroker:
             positions=dict(positions),
         )
 
-        def work(tx: Tx) -> None:
-            book = read_book(tx, lock_market(tx, now))
-            insert_account(tx, account)
-            book.open_account(account)
-            write_book(tx, book)
-
-        self._db.write(work)
+        self._db.write(lambda tx: _open(tx, lock_market(tx, now), account))
 
     def account(self, account_id: str) -> Account:
         """The account as it is, also during an outage; NotFound if there is none."""
@@ -239,8 +250,13 @@ class PaperBroker:
         tradable: bool | None = None,
         fractionable: bool | None = None,
         active: bool | None = None,
+        depth: Decimal | Literal["endless"] | None = None,
     ) -> Asset:
         """Change what is given; an unknown symbol becomes an asset without a price."""
+        if isinstance(depth, Decimal) and (depth <= 0 or places(depth) > CENT_PLACES):
+            raise Malformed(
+                path="depth", problem=f"must be more than zero, with at most {CENT_PLACES} decimal places"
+            )
         now = self._clock()
 
         def work(tx: Tx) -> Asset:
@@ -251,6 +267,7 @@ class PaperBroker:
                 tradable=listing.asset.tradable if tradable is None else tradable,
                 fractionable=listing.asset.fractionable if fractionable is None else fractionable,
                 active=listing.asset.active if active is None else active,
+                depth=listing.asset.depth if depth is None else None if depth == "endless" else depth,
             )
             store_listings(tx, [replace(listing, asset=asset)])
             return asset
@@ -299,6 +316,13 @@ def _submit(tx: Tx, orders: Sequence[Order], *, now: datetime) -> list[Outcome]:
         Accepted(reports[answer.client_order_id]) if isinstance(answer, PaperOrder) else answer
         for answer in answers
     ]
+
+
+def _open(tx: Tx, market: Market, account: PaperAccount) -> None:
+    book = read_book(tx, market)
+    insert_account(tx, account)
+    book.open_account(account)
+    write_book(tx, book)
 
 
 def _account_in(book: Book, account_id: str) -> PaperAccount:

@@ -1,14 +1,19 @@
 """The paper broker's accounts: cash and positions as they are now, and the tables they lie in."""
 
+import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from uuid import UUID, uuid5
 
 from trimtab.brokers.broker import Account
 from trimtab.brokers.paper_orders import PaperOrder
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Holdings
 from trimtab.database import Tx
+
+# Accounts of wallets are names in this namespace: whoever asks for a wallet again finds its account.
+WALLET_NAMESPACE = UUID("d6a1f0f4-54bb-4f4b-9a1e-7c0c8a5b2e93")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +52,11 @@ class PaperAccount:
             status=self.status,
             holdings=Holdings(cash=self.cash, positions=self.positions),
         )
+
+
+def wallet_id(owner: str, tenant_id: str, *, index: int) -> str:
+    """The account id of a wallet; a name in JSON, so that no two wallets share one."""
+    return str(uuid5(WALLET_NAMESPACE, json.dumps([tenant_id, owner, index])))
 
 
 def read_accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, PaperAccount]:

@@ -6,11 +6,23 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from trimtab.brokers.broker import Asset
-from trimtab.core.money import QUANTITY_PLACES
+from trimtab.brokers.paper_orders import PaperOrder
+from trimtab.core.money import (
+    BASIS_POINTS,
+    CENT_PLACES,
+    QUANTITY_PLACES,
+    ZERO,
+    divide_down,
+    divide_up,
+    plain,
+)
+from trimtab.core.run import Order, Side
 from trimtab.database import Row, Tx
 
 # Ids of assets are names in this namespace: the same on every machine and in every run.
 ASSET_NAMESPACE = UUID("3b0a0b52-6f1c-4f0d-8a43-5d1d7a0c9e64")
+# Of prices that follow from a depth; a price that was set is traded at with all its digits.
+MOVED_PRICE_PLACES = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +40,46 @@ class Listing:
     @property
     def trading_places(self) -> int:
         return QUANTITY_PLACES if self.asset.fractionable else 0
+
+    def price_for(self, order: Order | PaperOrder) -> Decimal:
+        """The price at which every share of the order trades now, rounded against whoever sent it.
+
+        It is zero if a sell is worth as much as the whole market: nobody is left to buy.
+        """
+        assert self.price is not None, "what never had a price is not traded"
+        depth = self.asset.depth
+        if depth is None:
+            return self.price
+        worth = self._worth(order)
+        if order.side is Side.BUY:
+            return divide_up(self.price * (depth + worth), depth, to_places=MOVED_PRICE_PLACES)
+        return divide_down(self.price * max(depth - worth, ZERO), depth, to_places=MOVED_PRICE_PLACES)
+
+    def why_not_at(self, price: Decimal, order: PaperOrder) -> str | None:
+        """Why the order must not execute at the price that the market has for it; None if it may."""
+        if price == 0:
+            return f"the market of {order.symbol} is not deep enough for it"
+        if order.worst_price is not None and order.side.is_worse(price, order.worst_price):
+            return f"its price would be ${plain(price)}, its limit is ${plain(order.worst_price)}"
+        return self._why_too_much(order)
+
+    def _why_too_much(self, order: PaperOrder) -> str | None:
+        depth, most = self.asset.depth, order.impact_bps_max
+        if depth is None or most is None:
+            return None
+        moved = self._worth(order) * BASIS_POINTS
+        if moved <= most * depth:
+            return None
+        shown = plain(divide_up(moved, depth, to_places=CENT_PLACES))
+        return f"it would move the price by {shown} basis points, its limit is {most}"
+
+    def _worth(self, order: Order | PaperOrder) -> Decimal:
+        """Dollars, of the whole order and not of what is left of it: parts move the market together."""
+        assert self.price is not None, "what never had a price is not traded"
+        if order.quantity is not None:
+            return order.quantity * self.price
+        assert order.notional is not None, "quantity or notional"
+        return order.notional
 
 
 def new_listing(symbol: str) -> Listing:
@@ -53,10 +105,10 @@ def read_all_listings(tx: Tx) -> dict[str, Listing]:
 def store_listings(tx: Tx, listings: Iterable[Listing]) -> None:
     tx.many(
         """
-        INSERT INTO assets (symbol, asset_id, active, tradable, fractionable, price)
-        VALUES (:symbol, :asset_id, :active, :tradable, :fractionable, :price)
+        INSERT INTO assets (symbol, asset_id, active, tradable, fractionable, price, depth)
+        VALUES (:symbol, :asset_id, :active, :tradable, :fractionable, :price, :depth)
         ON CONFLICT (symbol) DO UPDATE SET active = excluded.active, tradable = excluded.tradable,
-            fractionable = excluded.fractionable, price = excluded.price
+            fractionable = excluded.fractionable, price = excluded.price, depth = excluded.depth
         """,
         [
             {
@@ -66,6 +118,7 @@ def store_listings(tx: Tx, listings: Iterable[Listing]) -> None:
                 "tradable": int(listing.asset.tradable),
                 "fractionable": int(listing.asset.fractionable),
                 "price": listing.price,
+                "depth": listing.asset.depth,
             }
             for listing in listings
         ],
@@ -81,8 +134,13 @@ def _listings(rows: Iterable[Row]) -> dict[str, Listing]:
                 active=bool(row["active"]),
                 tradable=bool(row["tradable"]),
                 fractionable=bool(row["fractionable"]),
+                depth=_decimal(row["depth"]),
             ),
-            price=None if row["price"] is None else Decimal(row["price"]),
+            price=_decimal(row["price"]),
         )
         for row in rows
     }
+
+
+def _decimal(stored: str | Decimal | None) -> Decimal | None:
+    return None if stored is None else Decimal(stored)

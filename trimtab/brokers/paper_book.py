@@ -92,9 +92,8 @@ class Book:
         """Fill what is due and not halted, in the order of acceptance, at the current prices."""
         due = [order for order in self.orders.values() if order.state.is_open and order.due_at <= self.now]
         for order in sorted(due, key=lambda order: order.seq):
-            price = self.listings[order.symbol].trading_price
-            if price is not None:
-                self._match(order, price)
+            if self.listings[order.symbol].trading_price is not None:
+                self._match(order)
 
     def take(self, order: Order) -> PaperOrder | Refused | Unknown:
         """What becomes of a new order; one that is known already becomes nothing new."""
@@ -110,9 +109,7 @@ class Book:
         if order.symbol in self.faults.reject:
             self._reject(placed)
         elif placed.due_at <= self.now:
-            price = self.listings[placed.symbol].trading_price
-            assert price is not None, "what does not trade was refused"
-            self._match(placed, price)
+            self._match(placed)
         return Unknown("the reply was lost") if self.faults.loses_reply(placed.seq) else placed
 
     def cancel(self, orders: Iterable[PaperOrder], reason: str) -> None:
@@ -139,11 +136,13 @@ class Book:
         if listing.price is None:
             return f"asset {order.symbol} has no price"
         return _why_no_such_amount(order, listing) or self._why_not_covered(
-            order, account, price=listing.price
+            order, account, price=listing.price_for(order)
         )
 
     def _why_not_covered(self, order: Order, account: PaperAccount, *, price: Decimal) -> str | None:
         """Orders that are open have first call on cash and shares."""
+        if price == 0:
+            return f"the market of {order.symbol} is not deep enough for it"
         quantity = order.quantity
         if quantity is None:
             assert order.notional is not None, "quantity or notional"
@@ -152,7 +151,7 @@ class Book:
                 return f"${plain(order.notional)} is less than the smallest part of a share"
         if order.side is Side.SELL:
             free = account.positions.get(order.symbol, ZERO) - sum(
-                other.left_at(price)
+                self._reserved_shares(other)
                 for other in account.open_orders.values()
                 if other.side is Side.SELL and other.symbol == order.symbol
             )
@@ -166,11 +165,14 @@ class Book:
     def _reserved_cash(self, account: PaperAccount) -> Decimal:
         reserved = ZERO
         for order in account.open_orders.values():
-            price = self.listings[order.symbol].price
-            assert price is not None, "an order was accepted at some price"
             if order.side is Side.BUY:
-                reserved += order.cost_at(price)
+                reserved += order.cost_at(self.listings[order.symbol].price_for(order))
         return reserved
+
+    def _reserved_shares(self, order: PaperOrder) -> Decimal:
+        price = self.listings[order.symbol].price_for(order)
+        # At no price at all it will be canceled.
+        return order.left_at(price) if price else ZERO
 
     def _place(self, order: Order) -> PaperOrder:
         account = self.accounts[order.account_id]
@@ -186,6 +188,8 @@ class Book:
             side=order.side,
             quantity=order.quantity,
             notional=order.notional,
+            worst_price=order.worst_price,
+            impact_bps_max=order.impact_bps_max,
             submitted_at=self.now,
             delay=delay,
             state=OrderState.OPEN,
@@ -204,9 +208,15 @@ class Book:
         self._close(order, OrderState.REFUSED)
         self._enter(order, EntryKind.REJECTED)
 
-    def _match(self, order: PaperOrder, price: Decimal) -> None:
+    def _match(self, order: PaperOrder) -> None:
         """Fill an order once: all of it or its first half, as far as cash or shares reach."""
-        trading_places = self.listings[order.symbol].trading_places
+        listing = self.listings[order.symbol]
+        price = listing.price_for(order)
+        why_not = listing.why_not_at(price, order)
+        if why_not is not None:
+            self.cancel([order], why_not)
+            return
+        trading_places = listing.trading_places
         wanted = order.left_at(price)
         if order.halves:
             smallest = Decimal(1).scaleb(-trading_places)

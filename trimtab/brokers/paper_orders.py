@@ -25,6 +25,8 @@ ORDER_COLUMNS = (
     "side",
     "quantity",
     "notional",
+    "worst_price",
+    "impact_bps_max",
     "submitted_at",
     "delay_us",
     "state",
@@ -41,7 +43,8 @@ ORDER_COLUMNS = (
 @dataclass(slots=True, kw_only=True)
 class PaperOrder:
     """An order as the market keeps it. `delay` is the time between two matchings; `halves` says that
-    the next one fills about half of it.
+    the next one fills about half of it. It is canceled rather than executed beyond `worst_price` or with
+    an impact above `impact_bps_max`.
     """
 
     seq: int
@@ -59,6 +62,8 @@ class PaperOrder:
     halves: bool
     due_at: datetime
     updated_at: datetime
+    worst_price: Decimal | None = None
+    impact_bps_max: int | None = None
     executions: int = 0
     filled_quantity: Decimal = ZERO
     filled_value: Decimal = ZERO
@@ -78,8 +83,13 @@ class PaperOrder:
         return self.left_at(price) * price
 
     def is_same_as(self, order: Order) -> bool:
-        mine = (self.account_id, self.symbol, self.side, self.quantity, self.notional)
-        return mine == (order.account_id, order.symbol, order.side, order.quantity, order.notional)
+        return _body(self) == _body(order)
+
+
+def _body(order: Order | PaperOrder) -> tuple[object, ...]:
+    amount = (order.quantity, order.notional)
+    limits = (order.worst_price, order.impact_bps_max)
+    return (order.account_id, order.symbol, order.side, *amount, *limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +196,8 @@ def _order(row: Row) -> PaperOrder:
         side=Side(row["side"]),
         quantity=_decimal(row["quantity"]),
         notional=_decimal(row["notional"]),
+        worst_price=_decimal(row["worst_price"]),
+        impact_bps_max=row["impact_bps_max"],
         submitted_at=instant(row["submitted_at"]),
         delay=row["delay_us"] * MICROSECOND,
         state=OrderState(row["state"]),
@@ -210,6 +222,8 @@ def _order_row(order: PaperOrder) -> tuple[object, ...]:
         order.side.value,
         order.quantity,
         order.notional,
+        order.worst_price,
+        order.impact_bps_max,
         micros(order.submitted_at),
         order.delay // MICROSECOND,
         order.state.value,

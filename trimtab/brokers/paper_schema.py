@@ -11,7 +11,7 @@ from trimtab.core.errors import CannotOpenDatabase
 from trimtab.database import Database, Dialect, Tx
 
 SCHEMA = "paper"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Any number will do, as long as nothing else on the server uses it.
 PREPARE_LOCK = 7_061_706_572
 
@@ -21,6 +21,7 @@ TYPES: Mapping[Dialect, Mapping[str, str]] = {
     "postgres": {"decimal": "NUMERIC", "number": "BIGINT"},
 }
 
+# As version 1 made them; UPGRADE makes version 2 of them, in a new database too, so that both are alike.
 TABLES = (
     """
     CREATE TABLE market (
@@ -107,6 +108,16 @@ TABLES = (
     "CREATE UNIQUE INDEX ledger_transfers ON ledger (ref) WHERE kind = 'transfer'",
 )
 
+# The market is locked first, as every writer does, and orders come before assets, as in every question:
+# processes of version 1 may be running, and nobody is to wait for somebody who waits.
+UPGRADE = (
+    "SELECT id FROM market FOR UPDATE",
+    "ALTER TABLE orders ADD COLUMN worst_price {decimal}",
+    "ALTER TABLE orders ADD COLUMN impact_bps_max BIGINT",
+    "ALTER TABLE assets ADD COLUMN depth {decimal} CHECK (CAST(depth AS REAL) > 0)",
+    "UPDATE market SET schema_version = 2",
+)
+
 GUARDS: Mapping[Dialect, tuple[str, ...]] = {
     "sqlite": (
         """
@@ -132,8 +143,8 @@ GUARDS: Mapping[Dialect, tuple[str, ...]] = {
 
 
 def prepare(db: Database) -> None:
-    """Create the tables if they are not there; refuse those of another version."""
-    db.write(_create)
+    """Create the tables if they are not there, and upgrade them; refuse those of a later version."""
+    db.write(_create_or_upgrade)
     found = db.read(lambda tx: tx.rows("SELECT schema_version FROM market"))[0]["schema_version"]
     if found != SCHEMA_VERSION:
         raise CannotOpenDatabase(
@@ -142,21 +153,24 @@ def prepare(db: Database) -> None:
         )
 
 
-def _create(tx: Tx) -> None:
+def _create_or_upgrade(tx: Tx) -> None:
     if tx.dialect == "postgres":
         # Two processes that start together would both see that nothing is there.
         tx.execute("SELECT pg_advisory_xact_lock(:lock)", lock=PREPARE_LOCK)
         tx.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    if _is_there(tx):
-        return
+    if not _is_there(tx):
+        _create(tx)
+    if tx.rows("SELECT schema_version FROM market")[0]["schema_version"] == 1:
+        for statement in UPGRADE:
+            tx.execute(statement.format(**TYPES[tx.dialect]))
+
+
+def _create(tx: Tx) -> None:
     for statement in TABLES:
         tx.execute(statement.format(**TYPES[tx.dialect]))
     for statement in GUARDS[tx.dialect]:
         tx.execute(statement)
-    tx.execute(
-        "INSERT INTO market (id, schema_version, last_seq, faults) VALUES (1, :version, 0, '{}')",
-        version=SCHEMA_VERSION,
-    )
+    tx.execute("INSERT INTO market (id, schema_version, last_seq, faults) VALUES (1, 1, 0, '{}')")
 
 
 def _is_there(tx: Tx) -> bool:

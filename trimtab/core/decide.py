@@ -209,7 +209,7 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
     if sells:
-        orders = [_order(run, leg, notional=None, now=now) for leg in sells]
+        orders = [_order(run, leg, plan=plan, notional=None, now=now) for leg in sells]
         return _gated(RunState.SELLING, orders, skips=(), facts=facts)
     if any(order.state.is_open for order in facts.orders):
         return Wait(run.deadline_at, "orders are working at the broker")
@@ -247,7 +247,7 @@ def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
     return [leg for leg in legs if leg.number not in dealt_with]
 
 
-def _order(run: Run, leg: Leg, *, notional: Decimal | None, now: datetime) -> Order:
+def _order(run: Run, leg: Leg, *, plan: Plan, notional: Decimal | None, now: datetime) -> Order:
     return Order(
         client_order_id=order_id(run.tenant_id, run.id, leg=leg.number, generation=0),
         run_id=run.id,
@@ -260,6 +260,8 @@ def _order(run: Run, leg: Leg, *, notional: Decimal | None, now: datetime) -> Or
         notional=notional,
         state=OrderState.SENDING,
         sent_at=now,
+        worst_price=plan.worst_price(leg),
+        impact_bps_max=plan.impact_bps_max,
     )
 
 
@@ -300,7 +302,7 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
             details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
             skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
         else:
-            orders.append(_order(run, leg, notional=notional, now=now))
+            orders.append(_order(run, leg, plan=facts.plan, notional=notional, now=now))
     return _gated(RunState.BUYING, orders, skips=tuple(skips), facts=facts)
 
 

@@ -35,6 +35,9 @@ def gate(
     if HUNDRED * abs(price - planned) > COLLAR_PERCENT * planned:
         details = f"price ${plain(price)} is more than {COLLAR_PERCENT} % from the plan's ${plain(planned)}"
         return Stopped(SkipReason.PRICE_MOVED, details)
+    if order.worst_price is not None and order.side.is_worse(price, order.worst_price):
+        details = f"price ${plain(price)} is worse than the ${plain(order.worst_price)} that slippage allows"
+        return Stopped(SkipReason.PRICE_MOVED, details)
     return _over_limit(order, plan)
 
 

@@ -15,6 +15,7 @@ decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
 HUNDRED = Decimal(100)
+BASIS_POINTS = Decimal(10_000)
 CENT_PLACES = 2
 QUANTITY_PLACES = 9
 

@@ -7,12 +7,13 @@ symbol in both directions, and its buys never exceed its proceeds plus free cash
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
 from trimtab.core.money import (
+    BASIS_POINTS,
     CENT_PLACES,
     HUNDRED,
     QUANTITY_PLACES,
@@ -23,6 +24,7 @@ from trimtab.core.money import (
     round_down,
     split,
 )
+from trimtab.core.preferences import Preferences
 from trimtab.core.run import RunKind, Side
 from trimtab.core.strategy import Weights
 
@@ -37,10 +39,25 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What bounds every plan: smallest order in dollars, and percent of equity kept in cash."""
+    """What bounds every plan: smallest order in dollars, and percent of equity kept in cash.
+
+    In basis points, where there is such a limit: how much worse than the plan's price an execution may
+    be, and how far an order may move the market.
+    """
 
     min_notional: Decimal
     buffer_percent: Decimal
+    slippage_bps: int | None = None
+    impact_bps_max: int | None = None
+
+    def narrowed(self, preferences: Preferences) -> "Limits":
+        """These limits with preferences in them, which never loosen one."""
+        return replace(
+            self,
+            min_notional=max(self.min_notional, preferences.threshold or self.min_notional),
+            slippage_bps=preferences.slippage_bps,
+            impact_bps_max=preferences.impact_bps,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +77,7 @@ class SkipReason(StrEnum):
     INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
     NOT_TRADABLE = "ASSET_NOT_TRADABLE"
     PRICE_MOVED = "PRICE_MOVED"
+    PRICE_IMPACT = "PRICE_IMPACT_TOO_HIGH"
     NO_PRICE = "NO_CURRENT_PRICE"
     OVER_LIMIT = "ORDER_OVER_LIMIT"
     FROZEN = "FROZEN"
@@ -82,8 +100,9 @@ class Plan:
     """Legs and skips, and all that they were computed from. Immutable once stored.
 
     `reserve` is cash in dollars that buys must leave untouched: the cash target, the buffer and what
-    was set aside. `min_notional` is the smallest order it was allowed, in dollars. `short` is true if
-    less was planned than was asked for.
+    was set aside. `min_notional` is the smallest order it was allowed, in dollars; `slippage_bps` and
+    `impact_bps_max` bound how its orders may execute (see Limits). `short` is true if less was planned
+    than was asked for.
     """
 
     kind: RunKind
@@ -96,6 +115,8 @@ class Plan:
     legs: tuple[Leg, ...]
     skips: tuple[Skip, ...]
     short: bool = False
+    slippage_bps: int | None = None
+    impact_bps_max: int | None = None
 
     @property
     def sells(self) -> tuple[Leg, ...]:
@@ -105,12 +126,20 @@ class Plan:
     def buys(self) -> tuple[Leg, ...]:
         return tuple(leg for leg in self.legs if leg.side is Side.BUY)
 
+    def worst_price(self, leg: Leg) -> Decimal | None:
+        """The price that the leg must not execute beyond; None if there is no such limit."""
+        if self.slippage_bps is None:
+            return None
+        worse = self.slippage_bps if leg.side is Side.BUY else -self.slippage_bps
+        return max(leg.price * (BASIS_POINTS + worse) / BASIS_POINTS, ZERO)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
     """All that a plan is made from. `set_aside` is cash in dollars that is not the strategy's.
 
-    `untradable` are held or wanted symbols that the broker does not trade now.
+    `untradable` are held or wanted symbols that the broker does not trade now. An order of as many
+    dollars as a symbol's depth moves its price by as much again; symbols without one are endless.
     """
 
     kind: RunKind
@@ -121,6 +150,7 @@ class Basis:
     set_aside: Decimal
     untradable: frozenset[str]
     limits: Limits
+    depths: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def unpriced(weights: Weights, holdings: Holdings, *, prices: Mapping[str, Decimal]) -> tuple[str, ...]:
@@ -186,11 +216,12 @@ class _Draft:
 
     def sell(self, symbol: str, quantity: Decimal) -> None:
         value = quantity * self.basis.prices[symbol]
-        if self._may_trade(symbol, Side.SELL, value=value):
+        if self._may_trade(symbol, Side.SELL, value=value) and self._may_move(symbol, Side.SELL, value=value):
             self._append(symbol, Side.SELL, quantity=quantity, notional=None)
 
     def buy(self, symbol: str, notional: Decimal) -> None:
-        self._append(symbol, Side.BUY, quantity=None, notional=notional)
+        if self._may_move(symbol, Side.BUY, value=notional):
+            self._append(symbol, Side.BUY, quantity=None, notional=notional)
 
     def may_buy(self, symbol: str, value: Decimal) -> bool:
         return self._may_trade(symbol, Side.BUY, value=value)
@@ -218,6 +249,19 @@ class _Draft:
             return False
         return True
 
+    def _may_move(self, symbol: str, side: Side, *, value: Decimal) -> bool:
+        """Whether the market is deep enough for the trade; if not, it is a skip.
+
+        Asked of what would be sent and not of what is wanted, since a budget makes buys smaller.
+        """
+        depth, most = self.basis.depths.get(symbol), self.basis.limits.impact_bps_max
+        if depth is None or most is None or value * BASIS_POINTS <= most * depth:
+            return True
+        details = too_much_impact(value, depth, bps_max=most)
+        cents = round_down(value, CENT_PLACES)
+        self._skip(symbol, side, cents=cents, reason=SkipReason.PRICE_IMPACT, details=details)
+        return False
+
     def _skip(self, symbol: str, side: Side, *, cents: Decimal, reason: SkipReason, details: str) -> None:
         self.skips.append(
             Skip(leg=None, symbol=symbol, side=side, notional=cents, reason=reason, details=details)
@@ -235,6 +279,8 @@ class _Draft:
             legs=tuple(self.legs),
             skips=tuple(self.skips),
             short=self.short,
+            slippage_bps=self.basis.limits.slippage_bps,
+            impact_bps_max=self.basis.limits.impact_bps_max,
         )
 
 
@@ -243,6 +289,15 @@ def less_than_minimum(notional: Decimal, minimum: Decimal) -> str:
     return (
         f"order notional value (${plain(notional)}) is less than "
         f"min-notional set for correspondent (${plain(minimum)})"
+    )
+
+
+def too_much_impact(notional: Decimal, depth: Decimal, *, bps_max: int) -> str:
+    # Rounded up, so that it never reads as if it were within the limit.
+    impact = divide_up(notional * BASIS_POINTS, depth, to_places=CENT_PLACES)
+    return (
+        f"price impact of {plain(impact)} basis points is more than the {bps_max} allowed "
+        f"(market depth ${plain(depth)})"
     )
 
 

@@ -5,7 +5,7 @@ What a run should do next is decided in `decide`; here is only what a run can be
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid5
@@ -98,9 +98,31 @@ class Run:
     finished_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerPolicy:
+    """How long after a run a client may ask for the next (notes on Glider's contract, 4.5 and 9.5-7).
+
+    Unless `after_failure`, only a run that completed has to be waited after.
+    """
+
+    cooldown: timedelta
+    after_failure: bool
+
+    def wait(self, last: Run | None, now: datetime) -> timedelta:
+        """How long from `now`; zero or less if a run may be asked for. `last` has finished."""
+        if last is None or not (self.after_failure or last.state is RunState.COMPLETED):
+            return timedelta(0)
+        assert last.finished_at is not None, "an open run is not waited after but returned"
+        return last.finished_at + self.cooldown - now
+
+
 class Side(StrEnum):
     SELL = "sell"
     BUY = "buy"
+
+    def is_worse(self, price: Decimal, than: Decimal) -> bool:
+        """Whether this side would rather trade at the second price."""
+        return price > than if self is Side.BUY else price < than
 
 
 class OrderState(StrEnum):
@@ -136,7 +158,8 @@ ORDER_TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
 class Order:
     """What is or was sent for one leg: exactly one of `quantity` and `notional` is given.
 
-    `sent_at` is the time of the last intent commit, before the request left.
+    `sent_at` is the time of the last intent commit, before the request left. It must not execute beyond
+    `worst_price` (dollars), nor if it would move the market by more than `impact_bps_max`.
     """
 
     client_order_id: str
@@ -150,6 +173,8 @@ class Order:
     notional: Decimal | None
     state: OrderState
     sent_at: datetime
+    worst_price: Decimal | None = None
+    impact_bps_max: int | None = None
     broker_order_id: str | None = None
     filled_quantity: Decimal = Decimal(0)
     filled_value: Decimal = Decimal(0)

@@ -55,6 +55,8 @@ class StoredOrder:
     side: str
     quantity: Decimal | None
     notional: Decimal | None
+    worst_price: Decimal | None
+    impact_bps_max: int | None
     state: str
     intent_at: datetime
     filled_quantity: Decimal
@@ -183,7 +185,8 @@ def _plans(tx: Tx, keep: _Keep) -> Iterator[StoredPlan]:
 
 def _orders(tx: Tx, keep: _Keep) -> Iterator[StoredOrder]:
     sql = """SELECT shard, run_id, leg, generation, client_order_id, account_id, symbol, side, quantity,
-                    notional, state, intent_at, filled_quantity, filled_value, updated_at
+                    notional, worst_price, impact_bps_max, state, intent_at, filled_quantity, filled_value,
+                    updated_at
              FROM orders WHERE (shard, run_id, leg, generation) > (:shard, :run_id, :leg, :generation)
              ORDER BY shard, run_id, leg, generation LIMIT :page"""
     for row in _paged(tx, sql, before={"shard": -1, "run_id": "", "leg": -1, "generation": -1}):
@@ -197,6 +200,8 @@ def _orders(tx: Tx, keep: _Keep) -> Iterator[StoredOrder]:
             side=keep(row["side"]),
             quantity=_amount(row["quantity"]),
             notional=_amount(row["notional"]),
+            worst_price=_amount(row["worst_price"]),
+            impact_bps_max=row["impact_bps_max"],
             state=keep(row["state"]),
             intent_at=instant(row["intent_at"]),
             filled_quantity=Decimal(row["filled_quantity"]),

@@ -39,6 +39,8 @@ _ORDER_COLUMNS = (
     "side",
     "quantity",
     "notional",
+    "worst_price",
+    "impact_bps_max",
     "state",
     "epoch",
     "intent_at",
@@ -64,6 +66,8 @@ def insert_intents(tx: Tx, shard: int, *, epoch: int, intents: Sequence[Order]) 
             order.side,
             order.quantity,
             order.notional,
+            order.worst_price,
+            order.impact_bps_max,
             order.state,
             epoch,
             micros(order.sent_at),
@@ -233,7 +237,6 @@ def skips(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Skip]]
 
 
 def _order(row: Row) -> Order:
-    quantity, notional = row["quantity"], row["notional"]
     return Order(
         client_order_id=row["client_order_id"],
         run_id=row["run_id"],
@@ -242,10 +245,12 @@ def _order(row: Row) -> Order:
         account_id=row["account_id"],
         symbol=row["symbol"],
         side=Side(row["side"]),
-        quantity=None if quantity is None else Decimal(quantity),
-        notional=None if notional is None else Decimal(notional),
+        quantity=_amount(row["quantity"]),
+        notional=_amount(row["notional"]),
         state=OrderState(row["state"]),
         sent_at=instant(row["sent_at"]),
+        worst_price=_amount(row["worst_price"]),
+        impact_bps_max=row["impact_bps_max"],
         broker_order_id=row["broker_order_id"],
         filled_quantity=Decimal(row["filled_quantity"]),
         filled_value=Decimal(row["filled_value"]),
@@ -254,3 +259,7 @@ def _order(row: Row) -> Order:
         created_at=instant(row["intent_at"]),
         updated_at=instant(row["updated_at"]),
     )
+
+
+def _amount(stored: str | Decimal | None) -> Decimal | None:
+    return None if stored is None else Decimal(stored)
