@@ -95,6 +95,7 @@ def main() -> None:
                     prices=prices,
                     sessions=sessions,
                     session_on=NOW.date(),
+                    now=NOW,
                 ),
                 POLICY,
             )

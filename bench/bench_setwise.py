@@ -10,9 +10,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from trimtab.boot import Installation, new_id, open_installation
-from trimtab.core.enrollment import TradeMarker
 from trimtab.core.strategy import AssetTarget, CashTarget, Definition
-from trimtab.engine.actions import enroll
+from trimtab.engine.enrollment_actions import EnrollRequest, enroll
 from trimtab.engine.local import settle
 from trimtab.engine.strategy_actions import StrategyDraft, create_strategy
 from trimtab.settings import load_settings
@@ -46,7 +45,10 @@ def prepared(house: Installation) -> tuple[str, str]:
         AssetTarget(symbol="TLT", percent=Decimal(35)),
     )
     draft = StrategyDraft(
-        name="60/35", description="", definition=Definition(targets=targets, conditions=(), cooldown_days=0)
+        name="60/35",
+        description="",
+        definition=Definition(targets=targets, conditions=(), cooldown_days=0),
+        calendar=desk.calendar,
     )
     return tenant_id, create_strategy(desk, tenant_id, draft).id
 
@@ -57,8 +59,7 @@ def queue_run(house: Installation, tenant_id: str, *, strategy_id: str) -> None:
         account_id, tenant_id, cash=Decimal(5000), positions={"SPY": Decimal(20), "TLT": Decimal(3)}
     )
     house.desk.db.write(lambda tx: shards.claim_account(tx, account_id, tenant_id=tenant_id, now=NOW))
-    marker = TradeMarker.DISCRETIONARY
-    enroll(house.desk, tenant_id, account_id=account_id, strategy_id=strategy_id, trade_marker=marker)
+    enroll(house.desk, tenant_id, EnrollRequest(account_id=account_id, strategy_id=strategy_id))
 
 
 def runs_a_second(folder: Path, *, together: bool) -> float:

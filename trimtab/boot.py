@@ -17,7 +17,8 @@ from trimtab.brokers.paper_schema import prepare
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.errors import CannotStart
 from trimtab.core.plan import Limits
-from trimtab.core.sessions import Sessions
+from trimtab.core.run import TriggerPolicy
+from trimtab.core.sessions import CONTINUOUS_CALENDAR, Sessions
 from trimtab.database import Database, open_database, sqlite_path
 from trimtab.engine.desk import Desk
 from trimtab.settings import Settings
@@ -66,7 +67,7 @@ def open_installation(settings: Settings) -> Installation:
         on_failure.callback(db.close)
         require_current(db)
         # Strategies keep the calendar they were made with, whatever the setting says now.
-        others = db.read(strategies.calendars) - {settings.market}
+        others = (db.read(strategies.calendars) | {CONTINUOUS_CALENDAR}) - {settings.market}
         calendars = {settings.market: market} | {name: read_sessions(name) for name in others}
         paper_db = open_paper_database(settings)
         on_failure.callback(paper_db.close)
@@ -88,6 +89,10 @@ def open_installation(settings: Settings) -> Installation:
             buffer_percent=settings.cash_buffer_percent,
         ),
         limits=Limits(min_notional=settings.min_notional, buffer_percent=settings.cash_buffer_percent),
+        trigger=TriggerPolicy(
+            cooldown=timedelta(seconds=settings.v2_cooldown_s),
+            after_failure=settings.v2_cooldown_after_failure,
+        ),
         clock=clock,
         new_id=new_id,
     )

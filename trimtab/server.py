@@ -19,6 +19,7 @@ from litestar.types.asgi_types import LifeSpanScope
 from trimtab.api.alpaca_routes import alpaca_application
 from trimtab.api.auth import Door, RateLimit
 from trimtab.api.front import FrontDesk
+from trimtab.api.glider_routes import glider_application
 from trimtab.api.keys import key_state
 from trimtab.api.probes import probes_application
 from trimtab.api.sandbox import sandbox_application
@@ -45,7 +46,7 @@ def application(installation: Installation) -> Dispatch:
         rate=RateLimit(settings.rate_limit),
     )
     front = FrontDesk(desk=installation.desk, door=door)
-    applications = {"/v1/": alpaca_application(front)}
+    applications = {"/v1/": alpaca_application(front), "/v2/": glider_application(front)}
     if settings.sandbox:
         applications["/sandbox/"] = sandbox_application(front, installation.paper)
     probes = probes_application(front, needs_key=not settings.is_loopback)

@@ -5,6 +5,7 @@ starts with TRIMTAB_ and is not known is an error: a misspelt limit must not be 
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -83,8 +84,17 @@ SETTINGS = (
         default="60000",
         meaning="requests a minute that one key may make to one process",
     ),
+    Setting(
+        name="TRIMTAB_V2_COOLDOWN_S",
+        default="60",
+        meaning="seconds after the end of a run until /v2 lets the next be asked for; 0 for none",
+    ),
+    Setting(
+        name="TRIMTAB_V2_COOLDOWN_AFTER_FAILURE",
+        default="1",
+        meaning="0: runs that failed or were cancelled start no cooldown on /v2",
+    ),
     # Public names of work that is still to come: known, so that one environment serves every version.
-    Setting(name="TRIMTAB_V2_COOLDOWN_S", default="60", meaning="for the second dialect; not used yet"),
     Setting(name="TRIMTAB_ALPACA_URL", default="", meaning="for the Alpaca broker; not used yet"),
     Setting(name="TRIMTAB_ALPACA_DATA_URL", default="", meaning="for the Alpaca broker; not used yet"),
     Setting(
@@ -115,6 +125,8 @@ class Settings:
     cash_buffer_percent: Decimal
     quarantine_s: int
     rate_limit: int
+    v2_cooldown_s: int
+    v2_cooldown_after_failure: bool
 
     @property
     def is_loopback(self) -> bool:
@@ -194,6 +206,8 @@ def _checked(values: Mapping[str, str]) -> Settings:
         cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, expected="a percentage below 100"),
         quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, expected="whole seconds, at least 1"),
         rate_limit=read("TRIMTAB_RATE_LIMIT", _count, expected="requests a minute, at least 1"),
+        v2_cooldown_s=read("TRIMTAB_V2_COOLDOWN_S", _seconds, expected="whole seconds, 0 or more"),
+        v2_cooldown_after_failure=read("TRIMTAB_V2_COOLDOWN_AFTER_FAILURE", _flag, expected="0 or 1"),
     )
 
 
@@ -234,5 +248,10 @@ def _percent(text: str) -> Decimal | None:
     return percent if percent is not None and percent < 100 else None  # noqa: PLR2004
 
 
+def _seconds(text: str) -> int | None:
+    return 0 if text == "0" else _count(text)
+
+
 def _count(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and int(text) >= 1 else None
+    # Nine digits: more than any limit needs, and fewer than any arithmetic with it can bear.
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) and int(text) >= 1 else None

@@ -16,12 +16,13 @@ from trimtab.core.enrollment import (
     NotEvaluated,
     Standing,
     cooldown_end,
+    enrolling_due,
     evaluate,
     free_cash,
     is_update_pending,
     keeps_update_pending,
+    next_due,
     queued_run,
-    subscription_slot,
 )
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.core.strategy import (
@@ -30,6 +31,7 @@ from trimtab.core.strategy import (
     Condition,
     Definition,
     DriftBand,
+    Frequency,
     Monthly,
     OnUpdate,
     Quarterly,
@@ -60,6 +62,7 @@ PRICES = decimals({"SPY": "500", "TLT": "100"})
 BALANCED = holdings("0", SPY="12", TLT="40")
 DRIFTED = holdings("0", SPY="14", TLT="30")
 MONTHS_AGO = utc("2024-01-02 15:00")
+NOON = utc("2024-07-09 16:00")
 
 
 def enrollment(**changes: Any) -> Enrollment:
@@ -114,6 +117,7 @@ def standing(**changes: Any) -> Standing:
         prices=PRICES,
         sessions=SESSIONS,
         session_on=day("2024-07-09"),
+        now=NOON,
     )
     return replace(usual, **changes)
 
@@ -491,4 +495,80 @@ def test_what_is_due_becomes_a_queued_run_of_the_system() -> None:
 
 
 def test_the_run_that_enrolling_makes_has_a_slot_of_its_own() -> None:
-    assert subscription_slot("e1") == "enrollment:e1"
+    assert enrolling_due(enrollment()).slot == "enrollment:e1"
+
+
+def test_enrolling_into_an_interval_schedule_makes_the_first_run_of_the_schedule() -> None:
+    due = enrolling_due(enrollment(next_due_at=NOON))
+    assert due.slot == "due:2024-07-09T16:00:00+00:00"
+    assert dues(daily(next_due_at=NOON))[0] == f"full_rebalance {due.slot}"
+
+
+# Interval schedules: what is due at noon of Tuesday, 9 July.
+
+
+def daily(**changes: Any) -> Standing:
+    return standing(enrollment=enrollment(**changes), strategy=strategy(frequency=Frequency.DAILY))
+
+
+@pytest.mark.parametrize(
+    ("next_due_at", "expected"),
+    [
+        ("2024-07-09 15:59", ["full_rebalance due:2024-07-09T15:59:00+00:00"]),
+        ("2024-07-09 16:00", ["full_rebalance due:2024-07-09T16:00:00+00:00"]),
+        ("2024-07-09 16:01", []),
+        ("2024-06-01 09:00", ["full_rebalance due:2024-06-01T09:00:00+00:00"]),
+    ],
+)
+def test_a_schedule_is_due_from_its_instant_on_once_however_late(
+    next_due_at: str, expected: list[str]
+) -> None:
+    assert dues(daily(next_due_at=utc(next_due_at))) == expected
+
+
+def test_an_instant_means_nothing_without_a_schedule() -> None:
+    due_now = enrollment(next_due_at=NOON)
+    assert dues(standing(enrollment=due_now)) == []
+    assert next_due(due_now, strategy(), now=NOON) == NOON
+
+
+def test_a_schedule_waits_for_the_cooldown_like_every_rule() -> None:
+    at = standing(
+        enrollment=enrollment(next_due_at=NOON, last_rebalanced_at=utc("2024-07-08 15:00")),
+        strategy=strategy(frequency=Frequency.DAILY, cooldown_days=5),
+    )
+    assert dues(at) == []
+
+
+def test_the_schedules_run_comes_before_the_one_for_the_first_money() -> None:
+    at = daily(next_due_at=NOON, last_rebalanced_at=None)
+    assert dues(at) == ["full_rebalance due:2024-07-09T16:00:00+00:00", "full_rebalance funding:e1"]
+
+
+def test_with_an_interval_schedule_cash_waits_for_the_next_run() -> None:
+    rich = holdings("500", SPY="12", TLT="40")
+    assert dues(standing(holdings=rich)) == ["invest_cash session:2024-07-09"]
+    assert dues(replace(daily(next_due_at=utc("2024-07-10 09:00")), holdings=rich)) == []
+
+
+@pytest.mark.parametrize(
+    ("frequency", "next_due_at", "expected"),
+    [
+        (Frequency.HOURLY, "2024-07-09 15:59:59", "2024-07-09 16:59:59"),
+        (Frequency.DAILY, "2024-07-09 16:00", "2024-07-10 16:00"),
+        (Frequency.WEEKLY, "2024-07-09 16:00", "2024-07-16 16:00"),
+        (Frequency.MONTHLY, "2024-07-09 16:00", "2024-08-08 16:00"),
+        # Not yet due: it stays.
+        (Frequency.DAILY, "2024-07-09 16:01", "2024-07-09 16:01"),
+        # Three days and an hour late: whole days on, past now.
+        (Frequency.DAILY, "2024-07-06 15:00", "2024-07-10 15:00"),
+        (Frequency.DAILY, "2024-07-06 16:00", "2024-07-10 16:00"),
+        # The strategy got its schedule only now.
+        (Frequency.WEEKLY, None, "2024-07-16 16:00"),
+    ],
+)
+def test_a_schedule_moves_on_by_whole_intervals_past_now(
+    frequency: Frequency, next_due_at: str | None, expected: str
+) -> None:
+    before = enrollment(next_due_at=None if next_due_at is None else utc(next_due_at))
+    assert next_due(before, strategy(frequency=frequency), now=NOON) == utc(expected)

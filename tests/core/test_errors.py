@@ -32,7 +32,10 @@ LINES: list[tuple[TrimtabError, str]] = [
         "a: too small; b: too big",
     ),
     (errors.NotFound("run", "42"), "no run 42"),
-    (errors.IneligibleAsset("BTCUSD", "not fractionable"), "asset BTCUSD is not fractionable"),
+    (
+        errors.IneligibleAssets({"BTCUSD": "not fractionable", "X": "not found"}),
+        "asset BTCUSD is not fractionable; asset X is not found",
+    ),
     (errors.StrategyNotActive("42"), "strategy 42 is not active"),
     (errors.StrategyInUse("strategy 42 is followed"), "strategy 42 is followed"),
     (errors.NothingToDelete("42"), "42 has ended already"),

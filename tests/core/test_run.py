@@ -17,6 +17,7 @@ from trimtab.core.run import (
     Run,
     RunKind,
     RunState,
+    Side,
     order_id,
 )
 
@@ -119,3 +120,20 @@ def test_two_intents_share_an_id_only_if_they_are_the_same(
     ]
     assert (ids[0] == ids[1]) == (one == other)
     assert len(ids[0]) == 36
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "worse"),
+    [
+        (Side.BUY, "100.01", True),
+        (Side.BUY, "100.00", False),
+        (Side.BUY, "99.99", False),
+        (Side.SELL, "99.99", True),
+        (Side.SELL, "100.00", False),
+        (Side.SELL, "100.01", False),
+    ],
+)
+def test_a_buyer_would_rather_pay_less_and_a_seller_be_paid_more(
+    side: Side, price: str, *, worse: bool
+) -> None:
+    assert side.is_worse(Decimal(price), Decimal(100)) is worse

@@ -151,6 +151,10 @@ class FaultyBroker:
         self._begin("feed")
         return self.paper.feed(since)
 
+    def wallet(self, owner: str, tenant_id: str, *, index: int) -> str | None:
+        self._begin("wallet")
+        return self.paper.wallet(owner, tenant_id, index=index)
+
     def _begin(self, call: str) -> None:
         """Let time pass, let arrive what was under way, and perhaps fail."""
         self.before(call)

@@ -24,16 +24,17 @@ from trimtab.audit.report import Report, lines
 from trimtab.brokers.broker import Traits
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import SCHEMA, prepare
-from trimtab.core.enrollment import Enrollment, EvaluationPolicy, TradeMarker
+from trimtab.core.enrollment import Enrollment, EvaluationPolicy
 from trimtab.core.money import plain
 from trimtab.core.plan import Limits
-from trimtab.core.run import Order, Run, RunKind, RunState
+from trimtab.core.run import Order, Run, RunKind, RunState, TriggerPolicy
 from trimtab.core.sessions import Sessions
 from trimtab.core.strategy import AssetTarget, CashTarget, Condition, Definition, Strategy, Target
 from trimtab.database import Database, Tx, instant, open_database, sqlite_path
-from trimtab.engine import actions, strategy_actions
+from trimtab.engine import actions, enrollment_actions, strategy_actions
 from trimtab.engine.actions import RunRequest
 from trimtab.engine.desk import Desk
+from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.engine.local import Settled, settle
 from trimtab.store import enrollments, orders, runs, shards, strategies, tenants
 from trimtab.store.enrollments import Page
@@ -232,7 +233,9 @@ class World:
         definition = Definition(
             targets=targets(cash, **weights), conditions=conditions, cooldown_days=cooldown_days
         )
-        draft = strategy_actions.StrategyDraft(name="mix", description="", definition=definition)
+        draft = strategy_actions.StrategyDraft(
+            name="mix", description="", definition=definition, calendar=self.desk.calendar
+        )
         return strategy_actions.create_strategy(self.desk, TENANT, draft)
 
     def change(self, strategy: Strategy, **changes: Any) -> Strategy:
@@ -240,13 +243,8 @@ class World:
         return strategy_actions.change_strategy(self.desk, TENANT, strategy_id=strategy.id, change=change)
 
     def enroll(self, account_id: str, strategy: Strategy) -> Enrollment:
-        return actions.enroll(
-            self.desk,
-            TENANT,
-            account_id=account_id,
-            strategy_id=strategy.id,
-            trade_marker=TradeMarker.DISCRETIONARY,
-        )
+        request = EnrollRequest(account_id=account_id, strategy_id=strategy.id)
+        return enrollment_actions.enroll(self.desk, TENANT, request)
 
     def request(
         self,
@@ -371,7 +369,7 @@ def _sent_in_vain(run: Run) -> bool:
 
 TABLES = (
     *("tenants", "shards", "accounts", "strategies", "strategy_versions", "enrollments", "runs", "plans"),
-    *("orders", "executions", "skips", "events", "holdings", "adjustments", "freezes"),
+    *("orders", "executions", "skips", "events", "holdings", "adjustments", "freezes", "valuations"),
 )
 
 
@@ -417,6 +415,7 @@ def open_world(place: Place, setup: Setup = PLAIN, *, clock: Clock | None = None
             buffer_percent=Decimal(setup.buffer_percent),
         ),
         limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(setup.buffer_percent)),
+        trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after_failure=True),
         clock=clock,
         new_id=ids,
     )

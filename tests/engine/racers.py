@@ -14,7 +14,7 @@ from tests.engine.desks import TENANT, Place, World, open_world, targets
 from trimtab.core.errors import TrimtabError
 from trimtab.core.run import RunKind
 from trimtab.core.strategy import Strategy
-from trimtab.engine import actions
+from trimtab.engine import enrollment_actions
 
 ACCOUNTS = ("ann", "bob", "cat")
 WISHES = 6
@@ -62,7 +62,7 @@ def wish(world: World, strategy: Strategy, *, chance: Random, promises: Promises
             world.enroll(account_id, strategy)
         case 3:
             for enrollment in world.enrollments(account_id):
-                actions.end_enrollment(world.desk, TENANT, enrollment.id)
+                enrollment_actions.end_enrollment(world.desk, TENANT, enrollment.id)
         case _:
             for run in world.open_runs():
                 world.cancel(run)

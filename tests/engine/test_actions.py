@@ -13,7 +13,7 @@ from trimtab.core.errors import (
     AlreadyEnrolled,
     BrokerDown,
     EnrolledElsewhere,
-    IneligibleAsset,
+    IneligibleAssets,
     InvalidStrategy,
     NotEnrolled,
     NotFound,
@@ -32,7 +32,8 @@ from trimtab.core.strategy import (
     StrategyTarget,
     Target,
 )
-from trimtab.engine import actions, strategy_actions
+from trimtab.engine import actions, enrollment_actions, strategy_actions
+from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.store import enrollments, shards, strategies, tenants
 
 OTHER = "other-id"
@@ -56,9 +57,8 @@ def ask(world: World, tenant_id: str = TENANT, **changes: object) -> actions.Run
 def test_enrolling_stores_what_was_asked_and_queues_a_first_run(world: World) -> None:
     strategy = world.strategy(SPY="100")
     world.open_account("ann", "100")
-    enrollment = actions.enroll(
-        world.desk, TENANT, account_id="ann", strategy_id=strategy.id, trade_marker=TradeMarker.UNSOLICITED
-    )
+    request = EnrollRequest(account_id="ann", strategy_id=strategy.id, trade_marker=TradeMarker.UNSOLICITED)
+    enrollment = enrollment_actions.enroll(world.desk, TENANT, request)
     assert world.enrollment("ann") == enrollment
     assert (enrollment.state, enrollment.trade_marker) == (EnrollmentState.ACTIVE, TradeMarker.UNSOLICITED)
     (run,) = world.runs("ann")
@@ -124,7 +124,7 @@ def test_nothing_is_stored_while_the_broker_is_down(world: World) -> None:
 def test_leaving_cancels_the_queued_run_and_keeps_positions(world: World) -> None:
     world.open_account("ann", "100")
     world.enroll("ann", world.strategy(SPY="100"))
-    actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
+    enrollment_actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
     assert world.ends("ann") == ["CANCELED"]
     assert world.enrollments("ann") == []
     world.settle()
@@ -136,7 +136,7 @@ def test_leaving_lets_a_started_run_finish(world: World) -> None:
     world.enroll("ann", world.strategy(SPY="100"))
     world.paper.set_faults({"fill_delay_s": 1})
     world.settle()
-    actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
+    enrollment_actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
     world.clock.forward(1)
     world.settle()
     assert world.ends("ann") == ["COMPLETED"]
@@ -146,7 +146,7 @@ def test_leaving_leaves_a_run_alone_that_is_not_its_own(world: World) -> None:
     world.open_account("ann", "100")
     world.request("ann", weights=targets(SPY="100"))
     world.enroll("ann", world.strategy(SPY="100"))
-    actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
+    enrollment_actions.end_enrollment(world.desk, TENANT, world.enrollment("ann").id)
     assert [run.state for run in world.runs("ann")] == [RunState.QUEUED]
 
 
@@ -154,10 +154,10 @@ def test_leaving_twice_or_anothers_is_not_found(world: World) -> None:
     world.open_account("ann", "100")
     enrollment = world.enroll("ann", world.strategy(SPY="100"))
     with pytest.raises(NotFound):
-        actions.end_enrollment(world.desk, OTHER, enrollment.id)
-    actions.end_enrollment(world.desk, TENANT, enrollment.id)
+        enrollment_actions.end_enrollment(world.desk, OTHER, enrollment.id)
+    enrollment_actions.end_enrollment(world.desk, TENANT, enrollment.id)
     with pytest.raises(NotFound):
-        actions.end_enrollment(world.desk, TENANT, enrollment.id)
+        enrollment_actions.end_enrollment(world.desk, TENANT, enrollment.id)
 
 
 # Whose account.
@@ -184,7 +184,7 @@ def test_of_two_tenants_that_name_an_account_at_once_one_has_it(world: World) ->
 
         def claim(tenant_id: str, n: int = n) -> str | None:
             try:
-                return actions.claim_account(world.desk, tenant_id, f"a{n}").tenant_id
+                return enrollment_actions.claim_account(world.desk, tenant_id, f"a{n}").tenant_id
             except NotFound:
                 return None
 
@@ -199,16 +199,16 @@ def test_of_two_tenants_that_name_an_account_at_once_one_has_it(world: World) ->
 def test_accounts_fill_one_shard_after_the_other(world: World) -> None:
     world.open_account("ann", "100")
     world.open_account("bob", "100")
-    actions.claim_account(world.desk, TENANT, "ann")
+    enrollment_actions.claim_account(world.desk, TENANT, "ann")
     world.db.write(lambda tx: tx.execute("UPDATE shards SET accounts = 1000"))
-    actions.claim_account(world.desk, TENANT, "bob")
+    enrollment_actions.claim_account(world.desk, TENANT, "bob")
     assert (world.record("ann").shard, world.record("bob").shard) == (1, 2)
 
 
 def test_naming_an_account_again_counts_it_once(world: World) -> None:
     world.open_account("ann", "100")
     for _ in range(3):
-        actions.claim_account(world.desk, TENANT, "ann")
+        enrollment_actions.claim_account(world.desk, TENANT, "ann")
     row = world.db.read(lambda tx: tx.row("SELECT accounts FROM shards"))
     assert row is not None
     assert row["accounts"] == 1
@@ -257,7 +257,7 @@ def test_a_second_run_is_refused_while_one_is_open(world: World) -> None:
     ("weights", "error"),
     [
         (targets(SPY="99"), InvalidStrategy),
-        (targets(SPY="50", XYZ="50"), IneligibleAsset),
+        (targets(SPY="50", XYZ="50"), IneligibleAssets),
         ((StrategyTarget(strategy_id="nothing", percent=Decimal(100)),), NotFound),
     ],
 )
@@ -315,7 +315,7 @@ def test_two_changes_at_once_are_two_versions(world: World) -> None:
         ({"targets": targets(SPY="101")}, InvalidStrategy),
         ({"cooldown_days": -1}, InvalidStrategy),
         ({"conditions": (OnUpdate(), OnUpdate())}, InvalidStrategy),
-        ({"targets": targets(XYZ="100")}, IneligibleAsset),
+        ({"targets": targets(XYZ="100")}, IneligibleAssets),
     ],
 )
 def test_a_change_that_breaks_the_rules_changes_nothing(
@@ -336,14 +336,9 @@ def test_strategies_of_others_are_missing(world: World) -> None:
     with pytest.raises(NotFound):
         strategy_actions.end_strategy(world.desk, OTHER, strategy.id)
     world.open_account("bob", "100")
+    request = EnrollRequest(account_id="bob", strategy_id=strategy.id)
     with pytest.raises(NotFound):
-        actions.enroll(
-            world.desk,
-            OTHER,
-            account_id="bob",
-            strategy_id=strategy.id,
-            trade_marker=TradeMarker.DISCRETIONARY,
-        )
+        enrollment_actions.enroll(world.desk, OTHER, request)
 
 
 def test_a_strategy_in_use_cannot_be_ended(world: World) -> None:
@@ -354,7 +349,7 @@ def test_a_strategy_in_use_cannot_be_ended(world: World) -> None:
     for strategy in (outer, inner):
         with pytest.raises(StrategyInUse):
             world.end(strategy)
-    actions.end_enrollment(world.desk, TENANT, enrollment.id)
+    enrollment_actions.end_enrollment(world.desk, TENANT, enrollment.id)
     world.end(outer)
     world.end(inner)
     with pytest.raises(NothingToDelete):
@@ -375,6 +370,7 @@ def nest(world: World, *inner: str) -> Strategy:
         name="nest",
         description="",
         definition=Definition(targets=lines, conditions=(), cooldown_days=0),
+        calendar=world.desk.calendar,
     )
     return strategy_actions.create_strategy(world.desk, TENANT, draft)
 
@@ -428,7 +424,7 @@ def test_a_strategy_whose_asset_is_gone_is_set_aside_and_comes_back_when_it_is_a
         StrategyStatus.ACTIVE,
     ]
     assert untouched.version == 1
-    with pytest.raises(IneligibleAsset):
+    with pytest.raises(IneligibleAssets):
         world.change(strategy, reactivate=True)
     assert world.change(strategy, name="still").status is StrategyStatus.NEEDS_ADJUSTMENT
     assert world.change(strategy, targets=targets(SPY="100")).status is StrategyStatus.ACTIVE

@@ -10,10 +10,9 @@ import pytest
 from tests.engine.desks import MONDAY, TENANT, Site, World, new_world, targets
 from tests.engine.scenarios import SIX, SIX_HOLDINGS, ann_enrolled, mix, six_enrolled
 from trimtab.boot import Installation, open_installation
-from trimtab.core.enrollment import TradeMarker
 from trimtab.core.run import RunState
 from trimtab.core.strategy import Definition
-from trimtab.engine import actions
+from trimtab.engine.enrollment_actions import EnrollRequest, enroll
 from trimtab.engine.local import LocalDriver, Settled, settle, tick
 from trimtab.engine.strategy_actions import StrategyDraft, create_strategy
 from trimtab.settings import load_settings
@@ -237,13 +236,12 @@ def test_strategies_keep_their_calendar_when_the_market_setting_changes(sqlite_u
     opened.paper.set_prices({"SPY": Decimal(400)})
     opened.paper.open_account("ann", TENANT, cash=Decimal(1000), positions={})
     definition = Definition(targets=targets(SPY="100"), conditions=(), cooldown_days=0)
-    draft = StrategyDraft(name="mix", description="", definition=definition)
+    draft = StrategyDraft(name="mix", description="", definition=definition, calendar="XNYS")
     strategy = create_strategy(opened.desk, TENANT, draft)
     opened.close()
     opened = installation("24/7")
     try:
-        marker = TradeMarker.DISCRETIONARY
-        actions.enroll(opened.desk, TENANT, account_id="ann", strategy_id=strategy.id, trade_marker=marker)
+        enroll(opened.desk, TENANT, EnrollRequest(account_id="ann", strategy_id=strategy.id))
         assert settle(opened.desk).runs_finished == 1
     finally:
         opened.close()

@@ -73,6 +73,7 @@ def standing(
         prices=prices,
         sessions=CALENDARS[EXCHANGE],
         session_on=ON,
+        now=MONDAY,
     )
 
 

@@ -20,7 +20,7 @@ from trimtab.core.strategy import (
     StrategyStatus,
     Weekly,
 )
-from trimtab.engine import actions
+from trimtab.engine import enrollment_actions
 from trimtab.engine.desk import drive
 from trimtab.engine.work import work
 
@@ -104,7 +104,7 @@ def test_one_account_does_not_use_up_anothers_slot(world: World) -> None:
 def test_enrolling_again_is_a_slot_of_its_own(world: World) -> None:
     strategy = follow(world)
     for _ in range(2):
-        actions.end_enrollment(world.desk, "acme-id", world.enrollment("ann").id)
+        enrollment_actions.end_enrollment(world.desk, "acme-id", world.enrollment("ann").id)
         world.enroll("ann", strategy)
         world.settle()
     assert world.slots("ann") == ["enrollment"] * 3
@@ -505,7 +505,7 @@ def test_leaving_between_the_reading_and_the_writing_of_a_sweep_makes_no_run(wor
 
     def leave(call: str) -> None:
         if call == "prices" and next(left, False):
-            actions.end_enrollment(world.desk, "acme-id", world.enrollment("ann").id)
+            enrollment_actions.end_enrollment(world.desk, "acme-id", world.enrollment("ann").id)
 
     world.broker.before = leave
     drive(work(world.desk, 1), world.desk)

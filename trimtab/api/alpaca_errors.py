@@ -44,7 +44,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     errors.NothingToDelete: (422, 42210000, "nothing to delete"),
     errors.ClockRunsForward: (422, 42210000, None),
     errors.OutsideCalendar: (422, 42210000, None),
-    errors.IneligibleAsset: (422, 42210001, None),
+    errors.IneligibleAssets: (422, 42210001, None),
     errors.StrategyInUse: (422, 42210002, None),
     errors.StrategyNotActive: (422, 42210002, "portfolio is not active"),
     errors.AlreadyEnrolled: (422, 42210003, "subscription already exists for account"),
@@ -58,6 +58,9 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     RateLimited: (429, 42910000, "rate limit exceeded"),
     errors.BrokerDown: (503, 50310000, None),
 }
+
+# What this wire calls what it does not find.
+NOUNS = {"strategy": "portfolio", "enrollment": "subscription"}
 
 AnyRequest = Request[object, object, State]
 HUNG_UP = "client disconnected prematurely"
@@ -92,8 +95,9 @@ def message_of(error: Exception) -> str:
         case errors.InvalidStrategy(problems=problems):
             return problems[0].text
         case errors.NotFound(noun=noun):
-            return f"{noun} not found"
-        case errors.IneligibleAsset(symbol=symbol, why=why):
+            return not_found(noun)
+        case errors.IneligibleAssets(reasons=reasons):
+            symbol, why = next(iter(reasons.items()))
             return f"asset {why}: {symbol}"
         case _:
             return str(error)
@@ -107,4 +111,8 @@ def ids_in_body(*, path_id: str | None = None) -> Iterator[None]:
     except errors.NotFound as error:
         if error.id == path_id:
             raise
-        raise UnknownReference(f"{error.noun} not found") from error
+        raise UnknownReference(not_found(error.noun)) from error
+
+
+def not_found(noun: str) -> str:
+    return f"{NOUNS.get(noun, noun)} not found"

@@ -35,6 +35,7 @@ from trimtab.core.strategy import (
     Weekly,
 )
 from trimtab.engine.actions import RunRequest
+from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.engine.strategy_actions import StrategyChange, StrategyDraft
 
 SYMBOL_MAX = 64
@@ -89,7 +90,7 @@ def id_in(value: object, name: str) -> str:
     return found
 
 
-def draft_in(body: Object) -> StrategyDraft:
+def draft_in(body: Object, *, calendar: str) -> StrategyDraft:
     name = text_in(body.get("name") or "", "name", longest=NAME_MAX)
     if not name.strip():
         raise Required("name")
@@ -107,6 +108,7 @@ def draft_in(body: Object) -> StrategyDraft:
             conditions=_conditions_in(body) or (),
             cooldown_days=0 if cooldown is None else _cooldown_in(cooldown),
         ),
+        calendar=calendar,
     )
 
 
@@ -231,23 +233,16 @@ def _calendar_rule_in(sub_type: object, day: object, *, path: str) -> CalendarRu
     raise Malformed(f"{path}.day", "invalid value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionRequest:
-    account_id: str
-    portfolio_id: str
-    trade_marker: TradeMarker
-
-
-def subscription_in(body: Object) -> SubscriptionRequest:
+def subscription_in(body: Object) -> EnrollRequest:
     for name in ("account_id", "portfolio_id"):
         if body.get(name) is None:
             raise Required(name)
     marker = body.get("trade_marker")
     if marker not in (None, *TradeMarker):
         raise InvalidTradeMarker
-    return SubscriptionRequest(
+    return EnrollRequest(
         account_id=id_in(body["account_id"], "account_id"),
-        portfolio_id=id_in(body["portfolio_id"], "portfolio_id"),
+        strategy_id=id_in(body["portfolio_id"], "portfolio_id"),
         trade_marker=TradeMarker.DISCRETIONARY if marker is None else TradeMarker(str(marker)),
     )
 

@@ -22,7 +22,7 @@ from trimtab.core.errors import Malformed, NotFound
 from trimtab.core.run import Run, RunKind
 from trimtab.core.strategy import StrategyStatus, asset_symbols
 from trimtab.database import Tx
-from trimtab.engine import actions, strategy_actions
+from trimtab.engine import actions, enrollment_actions, strategy_actions
 from trimtab.store import enrollments, orders, runs, strategies
 from trimtab.store.enrollments import Page
 
@@ -44,7 +44,7 @@ ROW_NUMBER_MAX = 2**62
 @post(PORTFOLIOS, status_code=200, sync_to_thread=True)
 def create_portfolio(front: Front, request: AnyRequest, body: bytes) -> wire.PortfolioOut:
     caller = front.admit(request, WRITE_STRATEGIES)
-    draft = requests.draft_in(front.body(request, body))
+    draft = requests.draft_in(front.body(request, body), calendar=front.desk.calendar)
     with ids_in_body():
         return wire.portfolio_out(strategy_actions.create_strategy(front.desk, caller.tenant_id, draft))
 
@@ -75,7 +75,7 @@ def show_portfolio(front: Front, request: AnyRequest, portfolio_id: str) -> wire
     wanted = id_in(portfolio_id, "portfolio_id")
     strategy = front.desk.db.read(lambda tx: strategies.one(tx, caller.tenant_id, wanted))
     if strategy is None:
-        raise NotFound("portfolio", wanted)
+        raise NotFound("strategy", wanted)
     return wire.portfolio_out(strategy)
 
 
@@ -102,13 +102,7 @@ def create_subscription(front: Front, request: AnyRequest, body: bytes) -> wire.
     caller = front.admit(request, WRITE)
     asked = requests.subscription_in(front.body(request, body))
     with ids_in_body():
-        enrollment = actions.enroll(
-            front.desk,
-            caller.tenant_id,
-            account_id=asked.account_id,
-            strategy_id=asked.portfolio_id,
-            trade_marker=asked.trade_marker,
-        )
+        enrollment = enrollment_actions.enroll(front.desk, caller.tenant_id, asked)
     return wire.subscription_out(enrollment)
 
 
@@ -137,7 +131,7 @@ def show_subscription(front: Front, request: AnyRequest, subscription_id: str) -
     wanted = id_in(subscription_id, "subscription_id")
     enrollment = front.desk.db.read(lambda tx: enrollments.one(tx, caller.tenant_id, wanted))
     if enrollment is None:
-        raise NotFound("subscription", wanted)
+        raise NotFound("enrollment", wanted)
     return wire.subscription_out(enrollment)
 
 
@@ -146,7 +140,7 @@ def delete_subscription(front: Front, request: AnyRequest, subscription_id: str)
     caller = front.admit(request, WRITE)
     wanted = id_in(subscription_id, "subscription_id")
     try:
-        actions.end_enrollment(front.desk, caller.tenant_id, wanted)
+        enrollment_actions.end_enrollment(front.desk, caller.tenant_id, wanted)
     except NotFound as error:
         raise SubscriptionMissing from error
 

@@ -1,6 +1,6 @@
 """What every route works with, and how each response tells the caller's remaining allowance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from litestar import Litestar, Request, Router
@@ -9,7 +9,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
 from litestar.response import Response
-from litestar.types import Message, Scope
+from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 from trimtab.api.auth import Allowance, Caller, Door
 from trimtab.api.body import Object, json_object
@@ -42,11 +42,14 @@ def sub_application(
     front: FrontDesk,
     routes: list[HTTPRouteHandler],
     error_response: Callable[[AnyRequest, Exception], Response[dict[str, object]]],
+    *,
+    before_send: Sequence[BeforeMessageSendHookHandler] = (),
     **others: object,
 ) -> Litestar:
     """One dialect: its routes, and one way of answering every failure, unknown routes included.
 
-    `others` are what its routes may ask for by name beside the front.
+    `before_send` sees each response on its way; `others` are what its routes may ask for by name beside
+    the front.
     """
     given: dict[str, object] = {"front": front, **others}
     # Through a router, each path is registered once with all its methods: registered one after another,
@@ -55,7 +58,7 @@ def sub_application(
         route_handlers=[Router("/", route_handlers=routes)],
         dependencies={name: _provide(value) for name, value in given.items()},
         exception_handlers={Exception: error_response},
-        before_send=[_show_allowance],
+        before_send=[_show_allowance, *before_send],
         request_max_body_size=BODY_MAX_BYTES,
         openapi_config=None,
         logging_config=None,

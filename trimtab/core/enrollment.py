@@ -6,13 +6,13 @@ most one automatic run exists per account and slot (decisions page, 1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from trimtab.core.drift import Breach, first_breach
-from trimtab.core.money import HUNDRED, plain
+from trimtab.core.money import HUNDRED, ZERO, plain
 from trimtab.core.plan import Holdings, equity_of, unpriced
 from trimtab.core.run import Initiator, Run, RunKind
 from trimtab.core.sessions import Sessions, Span, calendar_due, cooldown_ends_on
@@ -34,7 +34,11 @@ class TradeMarker(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrollment:
-    """`evaluated_on` is the last session that was evaluated, `evaluated_version` the version it saw."""
+    """`evaluated_on` is the last session that was evaluated, `evaluated_version` the version it saw.
+
+    `next_due_at` is the next instant of an interval schedule. `owner`, a CAIP-10 id, holds the account
+    as its wallet number `account_index` on some chains; None where the account is its own owner.
+    """
 
     id: str
     shard: int
@@ -48,6 +52,32 @@ class Enrollment:
     evaluated_on: date
     evaluated_version: int
     trade_marker: TradeMarker = TradeMarker.DISCRETIONARY
+    name: str | None = None
+    next_due_at: datetime | None = None
+    owner: str | None = None
+    account_index: int = 0
+    chain_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """An enrolment in two stages, between the two: who is to follow what, and the message to sign.
+
+    It reserves nothing and ends after a day (Glider's pages on enrolment). `owner` and `agent` are
+    CAIP-10 ids; `message` is 32 bytes in hexadecimal.
+    """
+
+    id: str
+    tenant_id: str
+    key_id: str
+    owner: str
+    strategy_id: str
+    chain_ids: tuple[int, ...]
+    account_index: int
+    agent: str
+    message: str
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +92,12 @@ class EvaluationPolicy:
     update_waits: bool
     invest_cash_min: Decimal
     buffer_percent: Decimal
+
+    def for_strategy(self, strategy: Strategy) -> "EvaluationPolicy":
+        """The settings as they hold for one strategy: with an interval schedule, and only then, cash
+        waits for the next run (notes on Glider's contract, 4.3: scheduled and manual runs only).
+        """
+        return self if strategy.frequency is None else replace(self, invest_cash_min=ZERO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +123,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An enrollment and the world around it during one session; `holdings` without what is set aside."""
+    """An enrollment and the world around it at one moment; `holdings` without what is set aside."""
 
     enrollment: Enrollment
     strategy: Strategy
@@ -96,11 +132,30 @@ class Standing:
     prices: Mapping[str, Decimal]
     sessions: Sessions
     session_on: date
+    now: datetime
 
 
-def subscription_slot(enrollment_id: str) -> str:
-    """The slot of the run that enrolling makes."""
-    return f"enrollment:{enrollment_id}"
+def enrolling_due(enrollment: Enrollment) -> Due:
+    """The run that enrolling makes. On an interval schedule it is the first of the schedule's runs."""
+    slot = f"enrollment:{enrollment.id}"
+    if enrollment.next_due_at is not None:
+        slot = _schedule_slot(enrollment.next_due_at)
+    return _full(slot, "the account was enrolled")
+
+
+def next_due(enrollment: Enrollment, strategy: Strategy, *, now: datetime) -> datetime | None:
+    """The schedule's first instant after `now`, whole intervals on from what was due; None without one.
+
+    Instants that nobody looked at are passed over: what was missed is made up for once.
+    """
+    due_at = enrollment.next_due_at
+    if strategy.frequency is None:
+        return due_at
+    interval = strategy.frequency.interval
+    if due_at is None:
+        # The strategy got its schedule after the account was enrolled: effective from the next cycle.
+        return now + interval
+    return due_at if due_at > now else due_at + interval * ((now - due_at) // interval + 1)
 
 
 def queued_run(enrollment: Enrollment, due: Due, *, run_id: str, strategy_version: int, now: datetime) -> Run:
@@ -131,6 +186,7 @@ def evaluate(standing: Standing, policy: EvaluationPolicy) -> Evaluated | NotEva
         return NotEvaluated("the account holds nothing")
     due = [*_full_rebalances_due(standing, policy)]
     cash = free_cash(standing, policy.buffer_percent)
+    policy = policy.for_strategy(standing.strategy)
     if policy.invest_cash_min > 0 and cash > policy.invest_cash_min and standing.weights.assets:
         cause = f"free cash of ${plain(cash)}"
         due.append(Due(kind=RunKind.INVEST_CASH, slot=_session_slot(standing), cause=cause))
@@ -165,11 +221,15 @@ def free_cash(standing: Standing, buffer_percent: Decimal) -> Decimal:
 def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[Due]:
     enrollment, strategy = standing.enrollment, standing.strategy
     due = []
+    eligible_from = cooldown_end(standing)
+    in_cooldown = eligible_from is not None and standing.session_on < eligible_from
+    scheduled = None if in_cooldown else _schedule_due(standing)
+    if scheduled:
+        # Before the first money: a run that the schedule makes anyway is not made twice.
+        due.append(scheduled)
     if enrollment.last_rebalanced_at is None:
         due.append(_full(f"funding:{enrollment.id}", "first money in the account"))
     pending = is_update_pending(enrollment, strategy)
-    eligible_from = cooldown_end(standing)
-    in_cooldown = eligible_from is not None and standing.session_on < eligible_from
     if in_cooldown and not (pending and not policy.update_waits):
         return due
     if in_cooldown:
@@ -188,6 +248,13 @@ def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[D
     return due
 
 
+def _schedule_due(standing: Standing) -> Due | None:
+    due_at = standing.enrollment.next_due_at
+    if standing.strategy.frequency is None or due_at is None or standing.now < due_at:
+        return None
+    return _full(_schedule_slot(due_at), f"{standing.strategy.frequency} schedule")
+
+
 def _calendar_due(standing: Standing, policy: EvaluationPolicy, *, eligible_from: date | None) -> Due | None:
     rule = standing.strategy.definition.calendar_rule
     if rule is None:
@@ -201,6 +268,10 @@ def _calendar_due(standing: Standing, policy: EvaluationPolicy, *, eligible_from
 
 def _full(slot: str, cause: str) -> Due:
     return Due(kind=RunKind.FULL_REBALANCE, slot=slot, cause=cause)
+
+
+def _schedule_slot(due_at: datetime) -> str:
+    return f"due:{due_at.isoformat()}"
 
 
 def _session_slot(standing: Standing) -> str:

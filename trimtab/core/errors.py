@@ -9,7 +9,7 @@ TrimtabError
 ├── Malformed               one value of a request cannot be read
 ├── InvalidStrategy         a strategy breaks rules; carries all problems
 ├── NotFound                no such thing, or not this tenant's
-├── IneligibleAsset         an asset that cannot be traded in fractions
+├── IneligibleAssets        assets that cannot be traded in fractions
 ├── StrategyNotActive       asked to follow or add an inactive strategy
 ├── StrategyInUse           asked to end a strategy that is followed or nested
 ├── NothingToDelete         already ended
@@ -28,7 +28,7 @@ TrimtabError
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -106,12 +106,13 @@ class NotFound(TrimtabError):
 
 
 @dataclass
-class IneligibleAsset(TrimtabError):
-    symbol: str
-    why: str
+class IneligibleAssets(TrimtabError):
+    """`reasons` by symbol, in the order in which they were named."""
+
+    reasons: Mapping[str, str]
 
     def __str__(self) -> str:
-        return f"asset {self.symbol} is {self.why}"
+        return "; ".join(f"asset {symbol} is {why}" for symbol, why in self.reasons.items())
 
 
 @dataclass

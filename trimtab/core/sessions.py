@@ -19,6 +19,8 @@ EVALUATION_ENDS_BEFORE_CLOSE = timedelta(minutes=30)
 START_ENDS_BEFORE_CLOSE = timedelta(minutes=15)
 CONTINUOUS_DEADLINE = timedelta(hours=1)
 ONE_DAY = timedelta(days=1)
+# The calendar of markets that never close, and of every strategy that comes from Glider's dialect.
+CONTINUOUS_CALENDAR = "24/7"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,14 @@ other strategies as targets; `flatten` resolves them into assets and cash at the
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
 
 from trimtab.core.errors import Problem
 from trimtab.core.money import HUNDRED, ZERO, places
+from trimtab.core.preferences import NO_PREFERENCES, Preferences
 
 PERCENT_PLACES = 2
 COOLDOWN_DAYS_MAX = 3660
@@ -109,6 +110,27 @@ class Definition:
         return any(isinstance(c, OnUpdate) for c in self.conditions)
 
 
+class Frequency(StrEnum):
+    """How often an interval schedule is due; a month is 30 days (notes on Glider's contract, 9.20)."""
+
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+    @property
+    def interval(self) -> timedelta:
+        return _INTERVALS[self]
+
+
+_INTERVALS = {
+    Frequency.HOURLY: timedelta(hours=1),
+    Frequency.DAILY: timedelta(days=1),
+    Frequency.WEEKLY: timedelta(days=7),
+    Frequency.MONTHLY: timedelta(days=30),
+}
+
+
 class StrategyStatus(StrEnum):
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -121,6 +143,8 @@ class Strategy:
 
     `updated_version` is the last version that changed targets or conditions: whoever was evaluated
     before it is due for evaluation. `hidden` strategies belong to one run with weights of its own.
+    With a `frequency` it is rebalanced at that interval, beside what its conditions make due; a public
+    strategy may be read and followed by every tenant.
     """
 
     id: str
@@ -135,6 +159,9 @@ class Strategy:
     hidden: bool
     created_at: datetime
     updated_at: datetime
+    frequency: Frequency | None = None
+    preferences: Preferences = NO_PREFERENCES
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

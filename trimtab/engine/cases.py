@@ -8,12 +8,13 @@ from trimtab.brokers.broker import Account, Asset
 from trimtab.core.decide import Facts
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
+from trimtab.core.preferences import Preferences
 from trimtab.core.run import Initiator, Order, Run, RunKind
 from trimtab.core.sessions import Window
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
-from trimtab.store import freezes, orders, runs, shards, strategies
+from trimtab.store import freezes, orders, preferences, runs, shards, strategies
 from trimtab.store.freezes import Freeze
 
 
@@ -29,6 +30,7 @@ class Case:
     weights: Weights
     account: shards.AccountRecord
     freezes: tuple[Freeze, ...]
+    preferences: Preferences
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -78,6 +80,7 @@ def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
     heads = with_nested(tx, {run.strategy_id for run in found})
     weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}
     frozen = freezes.all_freezes(tx)
+    wider = preferences.of_tenants(tx, {run.tenant_id for run in found})
     return [
         Case(
             run=run,
@@ -88,6 +91,7 @@ def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
             weights=weights[run.strategy_id],
             account=records[run.account_id],
             freezes=tuple(f for f in frozen if f.covers(run.tenant_id, run.account_id)),
+            preferences=heads[run.strategy_id].preferences.or_else(wider[run.tenant_id]),
         )
         for run in found
     ]
@@ -137,7 +141,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
         ),
         drops_duplicates=desk.broker.traits.drops_duplicates,
         quarantine=desk.broker.traits.quarantine,
-        min_notional=desk.limits.min_notional,
+        min_notional=desk.limits.narrowed(case.preferences).min_notional,
     )
 
 
@@ -158,8 +162,14 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
         # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
         set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
         untradable=frozenset(s for s in wanted if not is_tradable(seen.assets.get(s))),
-        limits=desk.limits,
+        depths=_depths(wanted, seen),
+        limits=desk.limits.narrowed(case.preferences),
     )
+
+
+def _depths(symbols: Iterable[str], seen: Seen) -> dict[str, Decimal]:
+    assets = (seen.assets[symbol] for symbol in symbols if symbol in seen.assets)
+    return {asset.symbol: asset.depth for asset in assets if asset.depth is not None}
 
 
 def is_tradable(asset: Asset | None) -> bool:

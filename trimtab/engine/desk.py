@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from trimtab.brokers.broker import Broker, Outcome
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.plan import Limits
-from trimtab.core.run import Order
+from trimtab.core.run import Order, TriggerPolicy
 from trimtab.core.sessions import Sessions
 from trimtab.database import Database, Tx
 
@@ -30,6 +30,7 @@ class Desk:
     calendar: str
     evaluation: EvaluationPolicy
     limits: Limits
+    trigger: TriggerPolicy
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 

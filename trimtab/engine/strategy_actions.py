@@ -5,13 +5,13 @@ followers due.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trimtab.brokers.broker import Asset
 from trimtab.core.errors import (
     BrokerDown,
-    IneligibleAsset,
+    IneligibleAssets,
     InvalidStrategy,
     NotFound,
     NothingToDelete,
@@ -19,10 +19,12 @@ from trimtab.core.errors import (
     StrategyInUse,
     StrategyNotActive,
 )
+from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.strategy import (
     NESTING_MAX,
     Condition,
     Definition,
+    Frequency,
     Strategy,
     StrategyStatus,
     Target,
@@ -34,20 +36,26 @@ from trimtab.core.strategy import (
 from trimtab.database import Tx
 from trimtab.engine.cases import with_nested
 from trimtab.engine.desk import Desk
-from trimtab.store import enrollments, shards, strategies
+from trimtab.store import enrollments, preferences, shards, strategies
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyDraft:
+    """A strategy that is to be made; `calendar` is the one its sessions follow."""
+
     name: str
     description: str
     definition: Definition
+    calendar: str
+    frequency: Frequency | None = None
+    preferences: Preferences = NO_PREFERENCES
+    is_public: bool = False
 
 
 def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strategy:
-    """Store version 1. Raises InvalidStrategy, IneligibleAsset, NotFound and StrategyNotActive."""
+    """Store version 1. Raises InvalidStrategy, IneligibleAssets, NotFound and StrategyNotActive."""
     now = desk.clock()
     _refuse_problems(draft.definition)
     refuse_ineligible_assets(desk, draft.definition.targets)
@@ -60,10 +68,13 @@ def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strateg
         version=1,
         updated_version=1,
         definition=draft.definition,
-        calendar=desk.calendar,
+        calendar=draft.calendar,
         hidden=False,
         created_at=now,
         updated_at=now,
+        frequency=draft.frequency,
+        preferences=draft.preferences,
+        is_public=draft.is_public,
     )
 
     def store(tx: Tx) -> None:
@@ -76,29 +87,36 @@ def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strateg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyChange:
-    """What to change; None keeps what is there. `reactivate` asks for the status active."""
+    """What to change; None keeps what is there. `reactivate` asks for the status active, `publishes` for
+    a new version, whether or not it says something new.
+    """
 
     name: str | None = None
     description: str | None = None
+    is_public: bool | None = None
+    frequency: Frequency | None = None
+    preferences: Callable[[Preferences], Preferences] | None = None
     targets: tuple[Target, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
     cooldown_days: int | None = None
     reactivate: bool = False
+    publishes: bool = False
+    change_log: str | None = None
 
 
 def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: StrategyChange) -> Strategy:
     """Change the head; new targets, conditions or cooldown make a new version.
 
     A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
-    StrategyNotActive (it has ended), InvalidStrategy and IneligibleAsset.
+    StrategyNotActive (it has ended), InvalidStrategy and IneligibleAssets.
     """
     now = desk.clock()
     before = desk.db.read(lambda tx: _require(tx, tenant_id, strategy_id))
     definition = _changed(before.definition, change)
     _refuse_problems(definition)
-    eligible = _are_eligible(
-        desk, definition.targets, required=change.targets is not None or change.reactivate
-    )
+    required = change.targets is not None or change.reactivate
+    in_question = required or before.status is StrategyStatus.NEEDS_ADJUSTMENT
+    eligible = in_question and _are_eligible(desk, definition.targets, required=required)
 
     def store(tx: Tx) -> Strategy:
         head = strategies.locked(tx, tenant_id, strategy_id)
@@ -112,7 +130,7 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
         after = replace(after, updated_at=now)
         refuse_nesting(tx, after)
         if after.version != head.version:
-            strategies.insert_version(tx, after)
+            strategies.insert_version(tx, after, change_log=change.change_log)
         strategies.update_head(tx, after)
         shards.mark_followers_due(tx, [strategy_id], now)
         return after
@@ -130,7 +148,7 @@ def _changed(definition: Definition, change: StrategyChange) -> Definition:
 
 def _next_head(head: Strategy, change: StrategyChange) -> Strategy:
     definition = _changed(head.definition, change)
-    version = head.version if definition == head.definition else head.version + 1
+    version = head.version + (change.publishes or definition != head.definition)
     retargets = (definition.targets, definition.conditions) != (
         head.definition.targets,
         head.definition.conditions,
@@ -139,10 +157,26 @@ def _next_head(head: Strategy, change: StrategyChange) -> Strategy:
         head,
         name=head.name if change.name is None else change.name,
         description=head.description if change.description is None else change.description,
+        is_public=head.is_public if change.is_public is None else change.is_public,
+        frequency=head.frequency if change.frequency is None else change.frequency,
+        preferences=head.preferences if change.preferences is None else change.preferences(head.preferences),
         version=version,
         updated_version=version if retargets else head.updated_version,
         definition=definition,
     )
+
+
+def change_tenant_preferences(
+    desk: Desk, tenant_id: str, change: Callable[[Preferences], Preferences]
+) -> Preferences:
+    """Change what a tenant prefers wherever a strategy of its own prefers nothing."""
+
+    def store(tx: Tx) -> Preferences:
+        changed = change(preferences.locked_of_tenant(tx, tenant_id))
+        preferences.set_of_tenant(tx, tenant_id, changed)
+        return changed
+
+    return desk.db.write(store)
 
 
 def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
@@ -156,7 +190,7 @@ def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
     def store(tx: Tx) -> None:
         head = strategies.locked(tx, tenant_id, strategy_id)
         if head is None:
-            raise NotFound("portfolio", strategy_id)
+            raise NotFound("strategy", strategy_id)
         if head.status is StrategyStatus.INACTIVE:
             raise NothingToDelete(strategy_id)
         if enrollments.following(tx, strategy_id):
@@ -194,31 +228,35 @@ def review_assets(desk: Desk) -> None:
         desk.db.write(store)
 
 
-def require_active(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
-    """The tenant's strategy, locked, if it may be followed or listed now."""
-    strategy = strategies.locked(tx, tenant_id, strategy_id)
+def require_followable(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
+    """A strategy that the tenant may let accounts follow now, locked: its own or a public one."""
+    own = strategies.locked(tx, tenant_id, strategy_id)
+    return _only_active(own or strategies.visible(tx, tenant_id, strategy_id), strategy_id)
+
+
+def _only_active(strategy: Strategy | None, strategy_id: str) -> Strategy:
     if strategy is None:
-        raise NotFound("portfolio", strategy_id)
+        raise NotFound("strategy", strategy_id)
     if strategy.status is not StrategyStatus.ACTIVE:
         raise StrategyNotActive(strategy_id)
     return strategy
 
 
 def refuse_ineligible_assets(desk: Desk, targets: Sequence[Target]) -> None:
-    """Raise IneligibleAsset for the first asset that is not an active, tradable, fractionable one."""
+    """Raise IneligibleAssets unless each asset is an active, tradable, fractionable one."""
     symbols = asset_symbols(targets)
     known = desk.broker.assets(symbols) if symbols else {}
-    for symbol in symbols:
-        why = _why_ineligible(known.get(symbol))
-        if why is not None:
-            raise IneligibleAsset(symbol, why)
+    found = {symbol: _why_ineligible(known.get(symbol)) for symbol in symbols}
+    reasons = {symbol: why for symbol, why in found.items() if why is not None}
+    if reasons:
+        raise IneligibleAssets(reasons)
 
 
 def _are_eligible(desk: Desk, targets: Sequence[Target], *, required: bool) -> bool:
-    """Whether all assets are eligible; if they must be, IneligibleAsset says which is not."""
+    """Whether all assets are eligible; if they must be, IneligibleAssets says which are not."""
     try:
         refuse_ineligible_assets(desk, targets)
-    except IneligibleAsset:
+    except IneligibleAssets:
         if required:
             raise
         return False
@@ -233,7 +271,7 @@ def refuse_nesting(tx: Tx, strategy: Strategy) -> None:
     if not ids:
         return
     for nested_id in ids:
-        require_active(tx, strategy.tenant_id, nested_id)
+        _only_active(strategies.locked(tx, strategy.tenant_id, nested_id), nested_id)
     if strategy.id in with_nested(tx, ids):
         raise InvalidStrategy([Problem("weights", "weights: a portfolio cannot contain itself")])
     listed = strategies.listing(tx, strategy.tenant_id, strategies.StrategyFilter())
@@ -246,7 +284,7 @@ def refuse_nesting(tx: Tx, strategy: Strategy) -> None:
 def _require(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
     strategy = strategies.one(tx, tenant_id, strategy_id)
     if strategy is None:
-        raise NotFound("portfolio", strategy_id)
+        raise NotFound("strategy", strategy_id)
     return strategy
 
 

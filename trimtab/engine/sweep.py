@@ -7,7 +7,7 @@ the screen; only those that could be due are evaluated exactly.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from trimtab.core.enrollment import (
@@ -17,6 +17,7 @@ from trimtab.core.enrollment import (
     Standing,
     evaluate,
     keeps_update_pending,
+    next_due,
     queued_run,
 )
 from trimtab.core.plan import Holdings
@@ -28,6 +29,7 @@ from trimtab.engine.desk import Desk, Effects, ask, read
 from trimtab.engine.mirror import Followed, follow_broker
 from trimtab.engine.screen import Valued, may_be_due, value
 from trimtab.engine.turn import Turn
+from trimtab.engine.valuation import keep_values
 from trimtab.store import enrollments, runs
 from trimtab.store.enrollments import Roster
 from trimtab.store.holdings import Block
@@ -46,11 +48,14 @@ class _Group:
 
 @dataclass(slots=True, kw_only=True)
 class _Findings:
-    """What a sweep has found: who was evaluated, what to remember of it, and what is due."""
+    """What a sweep has found: who was evaluated, what to remember of it, what is due, and which
+    schedules move on.
+    """
 
     evaluated: set[str] = field(default_factory=set)
     marks: dict[tuple[date, int | None], list[str]] = field(default_factory=dict)
     due: list[tuple[Enrollment, Strategy, tuple[Due, ...]]] = field(default_factory=list)
+    moved: list[tuple[Enrollment, datetime]] = field(default_factory=list)
 
     def mark(self, enrollment_id: str, on: date, *, version: int | None) -> None:
         self.evaluated.add(enrollment_id)
@@ -64,6 +69,7 @@ class _World:
     valued: Valued
     prices: Mapping[str, Decimal]
     set_aside: Mapping[str, Decimal]
+    now: datetime
 
     def holdings(self, row: int) -> Holdings:
         """The exact holdings of one account, without what was set aside."""
@@ -80,7 +86,7 @@ def sweep(turn: Turn) -> Effects[None]:
     groups = list(_groups(turn, roster, heads=heads, block=block))
     symbols = set(block.symbols).union(*(group.weights.assets for group in groups))
     prices = yield from ask(lambda broker: broker.prices(symbols))
-    world = _World(valued=value(block, prices), prices=prices, set_aside=followed.set_aside)
+    world = _World(valued=value(block, prices), prices=prices, set_aside=followed.set_aside, now=turn.now)
     close = [(group, _close(group, roster, world=world, desk=turn.desk)) for group in groups]
     ids = [roster.ids[member] for _, members in close for member, _ in members]
     enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
@@ -90,10 +96,18 @@ def sweep(turn: Turn) -> Effects[None]:
         for member, row in members:
             standing = _standing(group, enrolled[roster.ids[member]], world=world, row=row)
             _evaluate(standing, turn.desk, findings=findings)
+    turn.wake_by(_next_instant(turn, roster, findings))
     if followed.is_new or findings.marks or findings.due:
         stored = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
         turn.created = frozenset(stored)
     turn.evaluated = frozenset(findings.evaluated)
+    yield from keep_values(turn, followed, prices=prices)
+
+
+def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime | None:
+    """When an interval schedule of this shard is next due."""
+    stored = (at for at in roster.next_due_at if at is not None and at > turn.now)
+    return min((*stored, *(at for _, at in findings.moved)), default=None)
 
 
 def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy]]:
@@ -135,7 +149,8 @@ def _groups(turn: Turn, roster: Roster, heads: Mapping[str, Strategy], *, block:
 def _close(group: _Group, roster: Roster, *, world: _World, desk: Desk) -> list[tuple[int, int]]:
     """The members that could be due: for these the exact rules decide."""
     definition = group.strategy.definition
-    flagged = may_be_due(world.valued, group.weights, bands=definition.bands, policy=desk.evaluation)
+    policy = desk.evaluation.for_strategy(group.strategy)
+    flagged = may_be_due(world.valued, group.weights, bands=definition.bands, policy=policy)
     due_since: dict[str, bool] = {}
     close = []
     for member, row in group.members:
@@ -148,9 +163,14 @@ def _close(group: _Group, roster: Roster, *, world: _World, desk: Desk) -> list[
             or not roster.rebalanced[member]
             or roster.evaluated_version[member] < group.strategy.updated_version
             or world.valued.block.account_ids[row] in world.set_aside
+            or _schedule_may_be_due(group, roster.next_due_at[member], now=world.now)
         ):
             close.append((member, row))
     return close
+
+
+def _schedule_may_be_due(group: _Group, next_due_at: datetime | None, *, now: datetime) -> bool:
+    return group.strategy.frequency is not None and (next_due_at is None or next_due_at <= now)
 
 
 def _calendar_may_be_due(group: _Group, after: date, *, desk: Desk) -> bool:
@@ -184,6 +204,7 @@ def _standing(group: _Group, enrollment: Enrollment, *, world: _World, row: int)
         prices=world.prices,
         sessions=group.sessions,
         session_on=group.session_on,
+        now=world.now,
     )
 
 
@@ -197,6 +218,9 @@ def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
     findings.mark(standing.enrollment.id, standing.session_on, version=version)
     if verdict.due:
         findings.due.append((standing.enrollment, standing.strategy, verdict.due))
+    next_at = next_due(standing.enrollment, standing.strategy, now=standing.now)
+    if next_at is not None and next_at != standing.enrollment.next_due_at:
+        findings.moved.append((standing.enrollment, next_at))
 
 
 def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> set[str]:
@@ -206,6 +230,7 @@ def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> se
     followed.store(tx, turn)
     for (on, version), ids in findings.marks.items():
         enrollments.set_evaluated(tx, turn.shard, ids, on=on, version=version)
+    enrollments.set_next_due(tx, turn.shard, findings.moved)
     active = enrollments.still_active(tx, [e.id for e, _, _ in findings.due]) if findings.due else set()
     due_now = [finding for finding in findings.due if finding[0].id in active]
     accounts = [enrollment.account_id for enrollment, _, _ in due_now]

@@ -4,8 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import msgspec
+
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
 from trimtab.database import Row, Tx, instant, micros
+
+_CHAIN_IDS = msgspec.json.Decoder(tuple[int, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +24,11 @@ def insert(tx: Tx, enrollment: Enrollment) -> bool:
     """Whether it was stored; not if the account has one that has not ended."""
     stored = tx.execute(
         """INSERT INTO enrollments (shard, id, tenant_id, account_id, strategy_id, state, created_at,
-                                    updated_at, evaluated_on, evaluated_version, trade_marker)
+                                    updated_at, evaluated_on, evaluated_version, trade_marker, name,
+                                    next_due_at, owner, account_index, chain_ids)
            VALUES (:shard, :id, :tenant_id, :account_id, :strategy_id, :state, :created_at,
-                   :updated_at, :evaluated_on, :evaluated_version, :trade_marker)
+                   :updated_at, :evaluated_on, :evaluated_version, :trade_marker, :name,
+                   :next_due_at, :owner, :account_index, :chain_ids)
            ON CONFLICT (shard, account_id) WHERE state <> 'ended' DO NOTHING""",
         shard=enrollment.shard,
         id=enrollment.id,
@@ -35,6 +41,11 @@ def insert(tx: Tx, enrollment: Enrollment) -> bool:
         evaluated_on=enrollment.evaluated_on.isoformat(),
         evaluated_version=enrollment.evaluated_version,
         trade_marker=enrollment.trade_marker,
+        name=enrollment.name,
+        next_due_at=_micros_or_none(enrollment.next_due_at),
+        owner=enrollment.owner,
+        account_index=enrollment.account_index,
+        chain_ids=msgspec.json.encode(enrollment.chain_ids).decode(),
     )
     return stored == 1
 
@@ -79,6 +90,38 @@ def page(
     return [(row["seq"], _enrollment(row)) for row in rows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentFilter:
+    """Only enrollments that match every given value."""
+
+    account_id: str | None = None
+    owner: str | None = None
+    strategy_id: str | None = None
+    state: EnrollmentState | None = None
+
+
+def newest(tx: Tx, tenant_id: str, *, page: Page, wanted: EnrollmentFilter) -> list[tuple[int, Enrollment]]:
+    """The tenant's enrollments with their `seq`, newest first; one more than the limit if there is."""
+    rows = tx.rows(
+        """SELECT * FROM enrollments WHERE tenant_id = :tenant_id AND state <> 'ended'
+             AND (:account_id = '' OR (account_id = :account_id AND owner IS NULL))
+             AND (:owner = '' OR owner = :owner)
+             AND (:strategy_id = '' OR strategy_id = :strategy_id)
+             AND (:state = '' OR state = :state)
+             AND (:after < 0 OR (created_at, seq) < (
+                   COALESCE((SELECT created_at FROM enrollments WHERE seq = :after), 0), :after))
+           ORDER BY created_at DESC, seq DESC LIMIT :limit""",
+        tenant_id=tenant_id,
+        account_id=wanted.account_id or "",
+        owner=wanted.owner or "",
+        strategy_id=wanted.strategy_id or "",
+        state=wanted.state or "",
+        after=-1 if page.after is None else page.after,
+        limit=page.limit + 1,
+    )
+    return [(row["seq"], _enrollment(row)) for row in rows]
+
+
 def following(tx: Tx, strategy_id: str) -> bool:
     """Whether any account follows the strategy."""
     row = tx.row(
@@ -101,13 +144,14 @@ class Roster:
     rebalanced: list[bool]
     evaluated_on: list[str]
     evaluated_version: list[int]
+    next_due_at: list[datetime | None]
 
 
 def roster(tx: Tx, shard: int) -> Roster:
     """The shard's active enrollments whose account has no open run."""
     rows = tx.rows(
         """SELECT e.id, e.account_id, e.strategy_id, e.last_rebalanced_at IS NOT NULL AS rebalanced,
-                  e.evaluated_on, e.evaluated_version
+                  e.evaluated_on, e.evaluated_version, e.next_due_at
            FROM enrollments e WHERE e.shard = :shard AND e.state = 'active'
              AND e.account_id NOT IN (SELECT r.account_id FROM runs r WHERE r.shard = :shard
                                       AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))
@@ -121,6 +165,7 @@ def roster(tx: Tx, shard: int) -> Roster:
         rebalanced=[row["rebalanced"] for row in rows],
         evaluated_on=[row["evaluated_on"] for row in rows],
         evaluated_version=[row["evaluated_version"] for row in rows],
+        next_due_at=[_instant_or_none(row["next_due_at"]) for row in rows],
     )
 
 
@@ -135,6 +180,60 @@ def still_active(tx: Tx, enrollment_ids: Collection[str]) -> set[str]:
         "SELECT id FROM enrollments WHERE id IN :ids AND state = 'active' FOR SHARE", ids=list(enrollment_ids)
     )
     return {row["id"] for row in rows}
+
+
+def pause(tx: Tx, enrollment_id: str, now: datetime) -> bool:
+    """Whether it was active, and is paused now."""
+    return _set_state(tx, enrollment_id, seen=EnrollmentState.ACTIVE, state=EnrollmentState.PAUSED, now=now)
+
+
+def resume(tx: Tx, enrollment_id: str, now: datetime) -> bool:
+    """Whether it was paused, and is active now, with what an interval schedule makes due."""
+    resumed = _set_state(
+        tx, enrollment_id, seen=EnrollmentState.PAUSED, state=EnrollmentState.ACTIVE, now=now
+    )
+    if resumed:
+        tx.execute(
+            "UPDATE enrollments SET next_due_at = :now WHERE id = :id AND next_due_at IS NOT NULL",
+            id=enrollment_id,
+            now=micros(now),
+        )
+    return resumed
+
+
+def _set_state(
+    tx: Tx, enrollment_id: str, *, seen: EnrollmentState, state: EnrollmentState, now: datetime
+) -> bool:
+    return (
+        tx.execute(
+            """UPDATE enrollments SET state = :state, updated_at = :now
+               WHERE id = :id AND state = :seen""",
+            id=enrollment_id,
+            state=state,
+            seen=seen,
+            now=micros(now),
+        )
+        == 1
+    )
+
+
+def rename(tx: Tx, enrollment_id: str, name: str | None, *, now: datetime) -> None:
+    tx.execute(
+        "UPDATE enrollments SET name = :name, updated_at = :now WHERE id = :id",
+        id=enrollment_id,
+        name=name,
+        now=micros(now),
+    )
+
+
+def wallets(tx: Tx, tenant_id: str, owner: str) -> int:
+    """How many accounts of this owner the tenant has ever enrolled."""
+    row = tx.row(
+        "SELECT COUNT(*) AS n FROM enrollments WHERE tenant_id = :tenant_id AND owner = :owner",
+        tenant_id=tenant_id,
+        owner=owner,
+    )
+    return 0 if row is None else int(row["n"])
 
 
 def end(tx: Tx, enrollment_id: str, now: datetime) -> None:
@@ -160,6 +259,23 @@ def set_evaluated(
     )
 
 
+def set_next_due(tx: Tx, shard: int, moved: Collection[tuple[Enrollment, datetime]]) -> None:
+    """Move schedules on to their next instant, unless somebody has set them anew meanwhile."""
+    tx.many(
+        """UPDATE enrollments SET next_due_at = :next
+           WHERE shard = :shard AND id = :id AND COALESCE(next_due_at, -1) = :seen""",
+        [
+            {
+                "shard": shard,
+                "id": enrollment.id,
+                "seen": -1 if enrollment.next_due_at is None else micros(enrollment.next_due_at),
+                "next": micros(next_at),
+            }
+            for enrollment, next_at in moved
+        ],
+    )
+
+
 def set_rebalanced(tx: Tx, shard: int, enrollment_ids: Collection[str], *, at: datetime) -> None:
     tx.execute(
         """UPDATE enrollments SET last_rebalanced_at = :at, updated_at = :at
@@ -171,7 +287,6 @@ def set_rebalanced(tx: Tx, shard: int, enrollment_ids: Collection[str], *, at: d
 
 
 def _enrollment(row: Row) -> Enrollment:
-    last = row["last_rebalanced_at"]
     return Enrollment(
         id=row["id"],
         shard=row["shard"],
@@ -181,8 +296,21 @@ def _enrollment(row: Row) -> Enrollment:
         state=EnrollmentState(row["state"]),
         created_at=instant(row["created_at"]),
         updated_at=instant(row["updated_at"]),
-        last_rebalanced_at=None if last is None else instant(last),
+        last_rebalanced_at=_instant_or_none(row["last_rebalanced_at"]),
         evaluated_on=date.fromisoformat(row["evaluated_on"]),
         evaluated_version=row["evaluated_version"],
         trade_marker=TradeMarker(row["trade_marker"]),
+        name=row["name"],
+        next_due_at=_instant_or_none(row["next_due_at"]),
+        owner=row["owner"],
+        account_index=row["account_index"] or 0,
+        chain_ids=_CHAIN_IDS.decode(row["chain_ids"] or "[]"),
     )
+
+
+def _instant_or_none(stored: int | None) -> datetime | None:
+    return None if stored is None else instant(stored)
+
+
+def _micros_or_none(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)

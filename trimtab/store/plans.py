@@ -59,11 +59,11 @@ def definition_from(body: str) -> Definition:
 def _target_json(target: Target) -> dict[str, str]:
     match target:
         case CashTarget(percent=percent):
-            return {"type": "cash", "percent": plain(percent)}
+            return {"type": "cash", "percent": format(percent, "f")}
         case AssetTarget(symbol=symbol, percent=percent):
-            return {"type": "asset", "symbol": symbol, "percent": plain(percent)}
+            return {"type": "asset", "symbol": symbol, "percent": format(percent, "f")}
         case StrategyTarget(strategy_id=strategy_id, percent=percent):
-            return {"type": "strategy", "strategy_id": strategy_id, "percent": plain(percent)}
+            return {"type": "strategy", "strategy_id": strategy_id, "percent": format(percent, "f")}
         case _:
             assert_never(target)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from trimtab.core.enrollment import Enrollment
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.database import Row, Tx, instant, micros
 from trimtab.store.enrollments import Page
@@ -82,6 +83,17 @@ def open_of_account(tx: Tx, shard: int, account_id: str) -> Run | None:
         f"SELECT * FROM runs WHERE shard = :shard AND account_id = :account_id AND state IN {_OPEN}",  # noqa: S608 - a constant
         shard=shard,
         account_id=account_id,
+    )
+    return None if row is None else _run(row)
+
+
+def last_of_enrollment(tx: Tx, enrollment: Enrollment) -> Run | None:
+    """The newest run that was made for the enrollment."""
+    row = tx.row(
+        """SELECT * FROM runs WHERE account_id = :account_id AND enrollment_id = :id
+           ORDER BY created_at DESC, seq DESC LIMIT 1""",
+        account_id=enrollment.account_id,
+        id=enrollment.id,
     )
     return None if row is None else _run(row)
 

@@ -4,9 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trimtab.core.strategy import Definition, Strategy, StrategyStatus
+from trimtab.core.strategy import Definition, Frequency, Strategy, StrategyStatus
 from trimtab.database import Row, Tx, instant, micros
+from trimtab.store.enrollments import Page
 from trimtab.store.plans import definition_from, definition_text
+from trimtab.store.preferences import preference_params, preferences_from
 
 _HEADS = """SELECT s.*, v.definition FROM strategies s
             JOIN strategy_versions v ON v.strategy_id = s.id AND v.version = s.version"""
@@ -25,9 +27,11 @@ class StrategyFilter:
 def insert(tx: Tx, strategy: Strategy) -> None:
     tx.execute(
         """INSERT INTO strategies (id, tenant_id, name, description, status, version, updated_version,
-                                   calendar, hidden, created_at, updated_at)
+                                   calendar, hidden, created_at, updated_at, frequency, is_public,
+                                   slippage_bps, impact_bps, threshold)
            VALUES (:id, :tenant_id, :name, :description, :status, :version, :updated_version,
-                   :calendar, :hidden, :created_at, :updated_at)""",
+                   :calendar, :hidden, :created_at, :updated_at, :frequency, :is_public,
+                   :slippage_bps, :impact_bps, :threshold)""",
         **_head_params(strategy),
         tenant_id=strategy.tenant_id,
         calendar=strategy.calendar,
@@ -37,11 +41,12 @@ def insert(tx: Tx, strategy: Strategy) -> None:
     insert_version(tx, strategy)
 
 
-def insert_version(tx: Tx, strategy: Strategy) -> None:
+def insert_version(tx: Tx, strategy: Strategy, *, change_log: str | None = None) -> None:
     """Store the head's definition under its version."""
     tx.execute(
-        """INSERT INTO strategy_versions (strategy_id, version, definition, created_at)
-           VALUES (:id, :version, :definition, :at)""",
+        """INSERT INTO strategy_versions (strategy_id, version, definition, created_at, change_log)
+           VALUES (:id, :version, :definition, :at, :change_log)""",
+        change_log=change_log,
         id=strategy.id,
         version=strategy.version,
         definition=definition_text(strategy.definition),
@@ -53,7 +58,9 @@ def update_head(tx: Tx, strategy: Strategy) -> None:
     """Store everything of the head but its definition."""
     tx.execute(
         """UPDATE strategies SET name = :name, description = :description, status = :status,
-                  version = :version, updated_version = :updated_version, updated_at = :updated_at
+                  version = :version, updated_version = :updated_version, updated_at = :updated_at,
+                  frequency = :frequency, is_public = :is_public, slippage_bps = :slippage_bps,
+                  impact_bps = :impact_bps, threshold = :threshold
            WHERE id = :id""",
         **_head_params(strategy),
     )
@@ -68,6 +75,9 @@ def _head_params(strategy: Strategy) -> dict[str, object]:
         "version": strategy.version,
         "updated_version": strategy.updated_version,
         "updated_at": micros(strategy.updated_at),
+        "frequency": strategy.frequency,
+        "is_public": int(strategy.is_public),
+        **preference_params(strategy.preferences),
     }
 
 
@@ -85,6 +95,68 @@ def one(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
         tenant_id=tenant_id,
     )
     return None if row is None else _strategy(row)
+
+
+def visible(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
+    """A strategy that the tenant may read and follow: its own or a public one, and not ended."""
+    row = tx.row(
+        _HEADS
+        + """ WHERE s.id = :id AND (s.tenant_id = :tenant_id OR s.is_public = 1) AND s.hidden = 0
+              AND s.status <> 'inactive'""",
+        id=strategy_id,
+        tenant_id=tenant_id,
+    )
+    return None if row is None else _strategy(row)
+
+
+def newest(tx: Tx, tenant_id: str, page: Page) -> list[tuple[int, Strategy]]:
+    """The tenant's strategies that have not ended, with their `seq`, newest first; one more than the
+    limit if there is.
+    """
+    rows = tx.rows(
+        _HEADS  # noqa: S608 - a constant
+        + """ WHERE s.tenant_id = :tenant_id AND s.hidden = 0 AND s.status <> 'inactive'
+              AND (:after < 0 OR (s.created_at, s.seq) < (
+                    COALESCE((SELECT created_at FROM strategies WHERE seq = :after), 0), :after))
+              ORDER BY s.created_at DESC, s.seq DESC LIMIT :limit""",
+        tenant_id=tenant_id,
+        after=-1 if page.after is None else page.after,
+        limit=page.limit + 1,
+    )
+    return [(row["seq"], _strategy(row)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One published version, as it will always be."""
+
+    number: int
+    definition: Definition
+    change_log: str | None
+    created_at: datetime
+
+
+def versions(tx: Tx, strategy_id: str, page: Page) -> list[tuple[int, Version]]:
+    """A strategy's versions with their number, newest first; one more than the limit if there is."""
+    rows = tx.rows(
+        """SELECT * FROM strategy_versions WHERE strategy_id = :id AND (:after < 0 OR version < :after)
+           ORDER BY version DESC LIMIT :limit""",
+        id=strategy_id,
+        after=-1 if page.after is None else page.after,
+        limit=page.limit + 1,
+    )
+    return [
+        (
+            row["version"],
+            Version(
+                number=row["version"],
+                definition=definition_from(row["definition"]),
+                change_log=row["change_log"],
+                created_at=instant(row["created_at"]),
+            ),
+        )
+        for row in rows
+    ]
 
 
 def listing(tx: Tx, tenant_id: str, wanted: StrategyFilter) -> Sequence[Strategy]:
@@ -168,4 +240,7 @@ def _strategy(row: Row) -> Strategy:
         hidden=bool(row["hidden"]),
         created_at=instant(row["created_at"]),
         updated_at=instant(row["updated_at"]),
+        frequency=None if row["frequency"] is None else Frequency(row["frequency"]),
+        preferences=preferences_from(row),
+        is_public=bool(row["is_public"]),
     )

@@ -1,0 +1,18 @@
+"""Whether a wallet has signed the message of its enrolment.
+
+EIP-191 over the 32 raw bytes, as Glider's page on enrolment asks; the arithmetic is eth-account's.
+"""
+
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from eth_keys.exceptions import BadSignature
+
+
+def signed_by(address: str, message: str, *, signature: str) -> bool:
+    """`message` is 64 hexadecimal digits, `signature` 65 bytes as 0x…, `address` lower-case."""
+    signable = encode_defunct(primitive=bytes.fromhex(message))
+    try:
+        signer = Account.recover_message(signable, signature=signature)
+    except (BadSignature, ValueError):
+        return False
+    return bool(signer.lower() == address)

@@ -1,0 +1,98 @@
+"""What each account was worth on each day (UTC): one packed block per shard and day.
+
+An account's record stands where the account stands in the mirror, for a fold leaves every account in
+its place and appends new ones: so the history of one account is read without unpacking the others'.
+Each record has its own instant, because an account that comes in the course of a day is valued then.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.core.money import CENT_PLACES
+from trimtab.core.performance import CashFlow, Valuation
+from trimtab.database import Tx, instant, micros
+from trimtab.store import holdings
+
+# What an account may be worth to have a record: up to 92 quadrillion dollars, or as much debt.
+CENTS_MAX = 2**63 - 1
+
+# In place of the cents of an account that could not be valued.
+_NO_VALUE = -(2**63)
+# A record: cents, and when, in microseconds since 1970.
+_FIELDS = np.dtype("<i8")
+_RECORD_BYTES = 2 * _FIELDS.itemsize
+
+
+def unvalued(tx: Tx, shard: int, *, on: date, accounts: int) -> list[int]:
+    """Which of the mirror's first so many accounts have no value on that day, by their rows."""
+    cents = _read(tx, shard, on)[:accounts, 0]
+    return [*np.flatnonzero(cents == _NO_VALUE).tolist(), *range(len(cents), accounts)]
+
+
+def add(tx: Tx, shard: int, cents: Mapping[int, int], *, at: datetime) -> None:
+    """Store what accounts are worth at `at`, by their rows; one that has a value on that day keeps it."""
+    on = at.astimezone(UTC).date()
+    before = _read(tx, shard, on)
+    records = np.full((max(len(before), max(cents) + 1), 2), _NO_VALUE, _FIELDS)
+    records[: len(before)] = before
+    for row, amount in cents.items():
+        assert abs(amount) <= CENTS_MAX, "what does not fit has no value"
+        if records[row, 0] == _NO_VALUE:
+            records[row] = amount, micros(at)
+    tx.execute(
+        """INSERT INTO valuations (shard, valued_on, valued_at, block)
+           VALUES (:shard, :on, :at, :block)
+           ON CONFLICT (shard, valued_on) DO UPDATE SET valued_at = :at, block = :block""",
+        shard=shard,
+        on=on.isoformat(),
+        at=micros(at),
+        block=records.tobytes(),
+    )
+
+
+def _read(tx: Tx, shard: int, on: date) -> NDArray[np.int64]:
+    """The day's records, none if there are none."""
+    row = tx.row(
+        "SELECT block FROM valuations WHERE shard = :shard AND valued_on = :on",
+        shard=shard,
+        on=on.isoformat(),
+    )
+    packed = b"" if row is None else row["block"]
+    return np.frombuffer(packed, _FIELDS).reshape(-1, 2)
+
+
+def history(tx: Tx, shard: int, account_id: str, *, since: date) -> list[Valuation]:
+    """What the account was worth on each day from `since` on on which it could be valued, oldest first."""
+    rows = {each: row for row, each in enumerate(holdings.read(tx, shard).block.account_ids)}
+    if account_id not in rows:
+        return []
+    found = tx.rows(
+        """SELECT substr(block, :begins, :size) AS record FROM valuations
+           WHERE shard = :shard AND valued_on >= :since ORDER BY valued_on""",
+        begins=rows[account_id] * _RECORD_BYTES + 1,
+        size=_RECORD_BYTES,
+        shard=shard,
+        since=since.isoformat(),
+    )
+    records = np.frombuffer(b"".join(row["record"] for row in found), _FIELDS).reshape(-1, 2).tolist()
+    return [
+        Valuation(instant(at), Decimal(cents).scaleb(-CENT_PLACES))
+        for cents, at in records
+        if cents != _NO_VALUE
+    ]
+
+
+def cash_flows(tx: Tx, shard: int, account_id: str, *, since: date) -> list[CashFlow]:
+    """Cash that came to the account or left it from the beginning of `since` on, oldest first."""
+    rows = tx.rows(
+        """SELECT at, amount FROM adjustments
+           WHERE shard = :shard AND account_id = :account_id AND at >= :since ORDER BY at, ref""",
+        shard=shard,
+        account_id=account_id,
+        since=micros(datetime.combine(since, time(), UTC)),
+    )
+    return [CashFlow(instant(row["at"]), Decimal(row["amount"])) for row in rows]
