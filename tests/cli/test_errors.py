@@ -81,7 +81,7 @@ def test_a_database_that_stays_busy(on_sqlite: Trimtab) -> None:
 
 def test_a_table_that_is_gone(on_postgres: Trimtab, postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as plain:
-        plain.execute("DROP TABLE keys")
+        plain.execute("DROP TABLE keys CASCADE")
     assert on_postgres.fails("keys", "list") == (
         'trimtab: the database refused: relation "keys" does not exist\n'
     )
