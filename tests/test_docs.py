@@ -9,18 +9,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from eth_account import Account
 from litestar.handlers import HTTPRouteHandler
 
 from tests.api.servers import NO_TLS, running
+from trimtab.api import glider_errors
 from trimtab.api.alpaca_errors import TABLE
 from trimtab.api.alpaca_routes import ROUTES
+from trimtab.api.glider_call import Operation
+from trimtab.api.glider_openapi import document
+from trimtab.api.glider_routes import OPERATIONS
+from trimtab.api.glider_signature import signed_by
 from trimtab.api.sandbox import ROUTES as SANDBOX_ROUTES
+from trimtab.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+GLIDER = (ROOT / "docs/reference/glider.md").read_text()
+# Ids are chance: a UUID of /v1, or the 26 digits of /v2.
+ID = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|(?<![0-9A-Za-z])[0-7][0-9A-HJKMNP-TV-Z]{25}(?![0-9A-Za-z])"
+)
 VARIABLE = re.compile(r"\$(\w+)")
 
 
@@ -40,6 +53,76 @@ def test_every_route_is_documented(page: str, routes: list[HTTPRouteHandler]) ->
         for path in route.paths:
             shown = path.replace(":str}", "}").replace("/accounts/{account_id}", "/accounts/{id}")
             assert f"`{method} {shown}`" in text
+
+
+def test_the_operations_of_glider_are_documented_and_nothing_else_is() -> None:
+    served = [(f"{each.method} {each.path}", shown_scope(each), str(each.status)) for each in OPERATIONS]
+    # It describes the others, and so is not among them.
+    served.append(("GET /v2/openapi.json", "no key", "200"))
+    listed = re.findall(r"^\| `([A-Z]+ /v2[^`]*)` \| (.+?) \| (\d+) \|", GLIDER, re.MULTILINE)
+    assert sorted(listed) == sorted(served)
+
+
+def shown_scope(operation: Operation) -> str:
+    if operation.scope is None:
+        return "no key" if operation.public else "any key"
+    return f"`{operation.scope}`"
+
+
+def test_the_scopes_of_glider_are_documented_and_nothing_else_is() -> None:
+    needed = {each.scope for each in OPERATIONS if each.scope is not None}
+    assert set(re.findall(r"`([a-z]+:[a-z]+)`", GLIDER)) == needed
+
+
+def test_the_error_codes_of_glider_are_documented_and_nothing_else_is() -> None:
+    answered = {(status, code) for status, code, _ in glider_errors.TABLE.values()}
+    answered |= {glider_errors.UNFORESEEN[:2], (413, "API_002")}
+    answered |= {(int(status), code) for status, code in glider_errors.FRAMEWORK_CODES.items()}
+    listed = re.findall(r"^\| (\d+) \| (API_\d+) \|", GLIDER, re.MULTILINE)
+    assert sorted((int(status), code) for status, code in listed) == sorted(answered)
+
+
+def test_every_name_on_gliders_wire_is_documented() -> None:
+    described = document([each for each in OPERATIONS if each.scope is not None], "0")
+    prose = re.sub(r"```.*?```", "", GLIDER, flags=re.DOTALL)
+    shown = {word for code in re.findall(r"`([^`]*)`", prose) for word in re.findall(r"\w+", code)}
+    assert set(names_in(described)) - shown == set()
+
+
+def names_in(schema: object) -> Iterator[str]:
+    """The properties and query parameters of everything in an OpenAPI document."""
+    if isinstance(schema, dict):
+        if isinstance(properties := schema.get("properties"), dict):
+            yield from properties
+        if schema.get("in") == "query":
+            yield schema["name"]
+        for each in schema.values():
+            yield from names_in(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from names_in(each)
+
+
+def test_the_signature_of_the_example_is_taken() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", GLIDER, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102 - from our own page
+    wallet, message = Account.create(), "5e" * 32
+    signed = names["signature"](wallet.key.hex(), {"message": {"kind": "ecdsa", "raw": f"0x{message}"}})
+    assert signed_by(wallet.address.lower(), message, signature=signed)
+    assert not signed_by(wallet.address.lower(), "5f" * 32, signature=signed)
+
+
+def test_every_setting_is_documented_and_every_setting_named_exists() -> None:
+    known = {each.name for each in SETTINGS}
+    assert {"TRIMTAB_V2_COOLDOWN_S", "TRIMTAB_V2_COOLDOWN_AFTER_FAILURE"} < known
+    pages = {path: named_settings(path) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]}
+    assert pages[ROOT / "docs/reference/settings.md"] == known
+    assert set().union(*pages.values()) == known
+
+
+def named_settings(page: Path) -> set[str]:
+    return set(re.findall(r"TRIMTAB_[A-Z0-9_]*[A-Z0-9]", page.read_text()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +201,19 @@ class Reader:
             verify=NO_TLS,
         )
         promised = json.loads(command.output)
-        for theirs, ours in zip(UUID.findall(command.output), UUID.findall(answer.text), strict=True):
+        for theirs, ours in zip(ID.findall(command.output), ID.findall(answer.text), strict=True):
             self.ids[theirs] = ours
         assert json.loads(self._filled(json.dumps(promised))) == answer.json()
 
     def _filled(self, text: str) -> str:
         filled = VARIABLE.sub(lambda found: self.variables[found[1]], text)
-        return UUID.sub(lambda found: self.ids.get(found[0], found[0]), filled)
+        return ID.sub(lambda found: self.ids.get(found[0], found[0]), filled)
 
 
 def test_the_readme_says_what_happens(sqlite_url: str, tmp_path: Path) -> None:
     with running(sqlite_url, tmp_path / "server") as server:
         reader = Reader(server.url, tmp_path, server.environment)
         commands = list(readme_commands())
-        assert sum(command.text.startswith("curl ") for command in commands) == 7
+        assert sum(command.text.startswith("curl ") for command in commands) == 13
         for command in commands:
             reader.type(command)

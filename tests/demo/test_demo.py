@@ -51,6 +51,10 @@ def test_a_small_demo(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert runs["by_status"]["CANCELED"] == 1
     assert runs["by_cause"]["enrolment"] == ACCOUNTS
     assert runs["by_cause"]["asked for"] == 2
+    # Of these two, one came through /v2 and was polled to its end; the other was cancelled through /v1.
+    asked = summary["asked_through_v2"]
+    assert (asked["on"], asked["states"]) == ("2008-03-17", ["accepted", "completed"])
+    assert "%3Amanual%3Areq_" in asked["operation"], "a run of its own: not one that was in flight"
     # Two accounts follow "World": 14 March and 13 June; January lies in the cooldown.
     assert runs["by_cause"]["calendar date"] == 2 * 2
     assert runs["by_cause"]["new cash"] >= summary["deposits"]

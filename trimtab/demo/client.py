@@ -1,10 +1,11 @@
-"""The demo's side of the wire: the calls of `/sandbox` and `/v1/rebalancing` that it makes."""
+"""The demo's side of the wire: the calls of `/sandbox`, `/v1/rebalancing` and `/v2` that it makes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -16,6 +17,7 @@ from trimtab.demo.market import Prices
 from trimtab.demo.strategies import Recipe, weights_body
 
 REBALANCING = "/v1/rebalancing"
+PORTFOLIOS = "/v2/portfolios"
 # A settle works through whatever a thousand accounts have to do.
 TIMEOUT_S = 120
 
@@ -36,6 +38,14 @@ class Settled:
     evaluated: int
     runs_finished: int
     orders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A rebalance that `/v2` was asked for: by its own id, and its portfolio's."""
+
+    operation_id: str
+    portfolio_id: str
 
 
 class Client:
@@ -91,6 +101,18 @@ class Client:
 
     def cancel_run(self, run_id: str) -> None:
         self._call("DELETE", f"{REBALANCING}/runs/{run_id}")
+
+    def rebalance_now(self, account_id: str) -> Operation:
+        """Through `/v2`, where the account's subscription is a portfolio."""
+        owned = f"{PORTFOLIOS}?ownerAccountId=trimtab:paper:{account_id}"
+        (portfolio,) = self._call("GET", owned)["data"]["portfolios"]
+        portfolio_id = str(portfolio["portfolioId"])
+        answer = self._call("POST", f"{PORTFOLIOS}/{portfolio_id}/rebalance")
+        return Operation(operation_id=str(answer["data"]["operationId"]), portfolio_id=portfolio_id)
+
+    def state_of(self, operation: Operation) -> str:
+        path = f"{PORTFOLIOS}/{operation.portfolio_id}/operations/{quote(operation.operation_id, safe='')}"
+        return str(self._call("GET", path)["data"]["state"])
 
     def _call(self, method: str, path: str, *, body: Mapping[str, object] | None = None) -> Any:
         call = f"{method} {path}"

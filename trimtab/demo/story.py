@@ -1,18 +1,18 @@
 """What happens in the demo, session by session, and every word of it through HTTP.
 
 Accounts are opened and subscribed in the first sessions and get a deposit every second year; on three dates
-somebody uses the rest of the API.
+somebody uses the rest of `/v1`, or asks `/v2` to rebalance an account now.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Holdings
-from trimtab.demo.client import Client
+from trimtab.demo.client import Client, Operation
 from trimtab.demo.customers import Customer, sampled
 from trimtab.demo.drift import Twins
 from trimtab.demo.market import Market, noon
@@ -20,18 +20,30 @@ from trimtab.demo.strategies import CHANGED, CHANGED_WEIGHTS, RECIPES
 from trimtab.demo.watch import Watch
 
 THREADS = 4
-# The Monday after the rescue of Bear Stearns: a client asks for a run.
+# The Monday after the rescue of Bear Stearns: a client of `/v2` rebalances now.
 REQUEST_ON = date(2008, 3, 17)
-# A client asks for a run and thinks better of it.
+# A client of `/v1` asks for a run and thinks better of it.
 CANCEL_ON = date(2008, 5, 1)
 # One strategy gets new weights.
 CHANGE_ON = date(2012, 1, 3)
+# The states after which there is no other.
+OPERATION_ENDS = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A rebalance that was asked for through `/v2`, and the states it was seen in."""
+
+    on: date
+    operation: Operation
+    states: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
 class Course:
     """What has happened so far; `paid_in` is the dollars that came on each day."""
 
+    asked: Asked | None = None
     sessions: int = 0
     evaluated: int = 0
     runs_finished: int = 0
@@ -67,6 +79,7 @@ class Story:
                 self._deposit([c for c in self._customers if c.deposits_in(session)], day)
                 self._use_the_rest(day)
                 self._settle()
+                self._poll()
                 if day in self._month_ends:
                     self._look(day)
                 tell(day, self.course)
@@ -107,7 +120,10 @@ class Story:
     def _use_the_rest(self, day: date) -> None:
         """Three moments that show what else a client can do."""
         if day == REQUEST_ON:
-            self._client.request_run(self._account_ids[0])
+            # Before the day's runs: none is in flight that it would join, and none just ended (429).
+            operation = self._client.rebalance_now(self._account_ids[0])
+            states = (self._client.state_of(operation),)
+            self.course.asked = Asked(on=day, operation=operation, states=states)
         elif day == CANCEL_ON:
             self._client.cancel_run(self._client.request_run(self._account_ids[0]))
         elif day == CHANGE_ON:
@@ -121,6 +137,13 @@ class Story:
         self.course.evaluated += settled.evaluated
         self.course.runs_finished += settled.runs_finished
         self.course.orders += settled.orders
+
+    def _poll(self) -> None:
+        """Ask how far the rebalance has come that was asked for, session by session until it has ended."""
+        asked = self.course.asked
+        if asked is not None and asked.states[-1] not in OPERATION_ENDS:
+            states = (*asked.states, self._client.state_of(asked.operation))
+            self.course.asked = replace(asked, states=states)
 
     def _look(self, day: date) -> None:
         """Compare the sampled accounts and their twins with the targets of the day."""

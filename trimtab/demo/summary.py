@@ -12,7 +12,7 @@ from rich.table import Table
 from trimtab.core.money import plain
 from trimtab.demo.drift import Strayed, Worst
 from trimtab.demo.figures import Figures
-from trimtab.demo.story import Course
+from trimtab.demo.story import Asked, Course
 
 SOURCE = "the database"
 VERDICTS = {"passed": "green", "failed": "red", "not run": "yellow"}
@@ -49,6 +49,7 @@ def as_json(summary: Summary) -> dict[str, object]:
         "last_on": summary.days[-1].isoformat(),
         "accounts": summary.accounts,
         "deposits": summary.course.deposits,
+        "asked_through_v2": _asked_json(summary.course.asked),
         "evaluations": summary.course.evaluated,
         "runs": {
             "total": figures.runs,
@@ -78,6 +79,16 @@ def as_json(summary: Summary) -> dict[str, object]:
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(each, 3) for name, each in seconds.items()}
+
+
+def _asked_json(asked: Asked | None) -> dict[str, object] | None:
+    if asked is None:
+        return None
+    return {
+        "on": asked.on.isoformat(),
+        "operation": asked.operation.operation_id,
+        "states": list(asked.states),
+    }
 
 
 def _worst_json(worst: Worst) -> dict[str, str]:
@@ -125,6 +136,9 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "  by status", _counts(figures.by_status)
     yield "  by type", _counts(figures.by_type)
     yield "  by cause", _counts(figures.by_cause)
+    yield "through /v1", "strategies and their changes, subscriptions, a run that was cancelled"
+    if course.asked is not None:
+        yield "through /v2", f"rebalance now on {course.asked.on}: {', then '.join(course.asked.states)}"
     yield "orders", f"{figures.orders:,} sent, ${figures.traded:,.0f} traded"
     yield "turnover", f"{figures.turnover} % of mean equity a year, first purchases and deposits included"
     rate = summary.runs_per_second
