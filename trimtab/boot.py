@@ -17,7 +17,7 @@ from trimtab.brokers.paper_schema import prepare
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.errors import CannotStart
 from trimtab.core.plan import Limits
-from trimtab.core.run import TriggerPolicy
+from trimtab.core.run import FINAL_STATES, RunState, TriggerPolicy
 from trimtab.core.sessions import CONTINUOUS_CALENDAR, Sessions
 from trimtab.database import Database, open_database, sqlite_path
 from trimtab.engine.desk import Desk
@@ -91,7 +91,7 @@ def open_installation(settings: Settings) -> Installation:
         limits=Limits(min_notional=settings.min_notional, buffer_percent=settings.cash_buffer_percent),
         trigger=TriggerPolicy(
             cooldown=timedelta(seconds=settings.v2_cooldown_s),
-            after_failure=settings.v2_cooldown_after_failure,
+            after=FINAL_STATES if settings.v2_cooldown_after_failure else frozenset({RunState.COMPLETED}),
         ),
         clock=clock,
         new_id=new_id,

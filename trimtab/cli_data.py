@@ -12,7 +12,7 @@ from trimtab.cli_open import bring_up_to_date, opened_database, require_file
 from trimtab.cli_output import complain, show_line
 from trimtab.core.errors import CannotStart, WrongSchema, shown_address
 from trimtab.database import Database, SqliteDatabase, Tx, open_database, sqlite_path
-from trimtab.doctor import scope_of
+from trimtab.doctor import scope_of, thaw_account
 from trimtab.settings import Settings, read_settings
 from trimtab.store import freezes, migrate, shards, tenants
 from trimtab.store.copies import copy_together
@@ -72,9 +72,11 @@ def freeze(
 
 @app.command()
 def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: SymbolOption = None) -> None:
-    """Lift the freezes with exactly this scope.
+    """Lift the freezes with exactly this scope, and an account's hold.
 
-    Without options those that cover everything. Says how many it lifted, and which still hold.
+    Without options the freezes that cover everything. An account that Trimtab holds, because the broker
+    does not show what its orders say, is released with --account alone: look at it first, for nothing
+    else will. Says what it lifted, and what still keeps orders from leaving.
 
     Example: trimtab thaw --tenant acme
     """
@@ -86,14 +88,30 @@ def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: 
                 tx, tenant_id=scope.tenant_id, account_id=scope.account_id, symbol=scope.symbol
             )
         )
+        released = db.write(lambda tx: _release(tx, scope))
         _wake(db, _clock(settings, db))
         # It locks the rows it reads, which PostgreSQL refuses in a reading transaction.
         left = db.write(freezes.all_freezes)
+        held = db.read(shards.all_held)
         names = db.read(tenant_names)
     show_line(f"lifted {lifted} {'freeze' if lifted == 1 else 'freezes'}")
+    if released is not None:
+        show_line(f"released account {account}, which was held: {released}")
     for other in left:
         words, options = scope_of(other, names)
         show_line(f"still frozen: {words} ({other.reason}); lift it with: trimtab thaw{options}")
+    for each, why in held.items():
+        show_line(f"still held: account {each} ({why}); release it with: {thaw_account(each)}")
+
+
+def _release(tx: Tx, scope: Freeze) -> str | None:
+    """Why the account of a scope that is one account was held, if it was; it is no longer."""
+    if scope.account_id is None or scope.tenant_id is not None or scope.symbol is not None:
+        return None
+    found = shards.account(tx, scope.account_id)
+    if found is not None and found.held is not None:
+        shards.release(tx, [scope.account_id])
+    return None if found is None else found.held
 
 
 def _scope(tx: Tx, *, tenant: str | None, account: str | None, symbol: str | None, reason: str) -> Freeze:

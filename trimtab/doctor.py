@@ -1,4 +1,4 @@
-"""What `trimtab doctor` looks at: database, clock, broker, keys and freezes, each with its mend.
+"""What `trimtab doctor` looks at: database, clock, broker, keys, freezes and holds, each with its mend.
 
 It changes nothing, and creates no file that is not there.
 """
@@ -23,7 +23,7 @@ from trimtab.core.errors import TrimtabError
 from trimtab.core.sessions import Sessions
 from trimtab.database import Database, Tx, open_database, sqlite_path
 from trimtab.settings import Settings
-from trimtab.store import freezes, sandbox, tenants
+from trimtab.store import freezes, sandbox, shards, tenants
 from trimtab.store.freezes import Freeze
 from trimtab.store.inspection import durability, tenant_names
 from trimtab.store.migrate import found_version, needed_version
@@ -82,6 +82,7 @@ def _database_findings(settings: Settings, db: Database) -> Iterator[Finding]:
     yield from _broker_findings(settings)
     yield _keys_finding(settings, db)
     yield from _freeze_findings(db)
+    yield from _hold_findings(db)
 
 
 def _schema_finding(found: str | None, needed: str, *, migrates_itself: bool) -> Finding:
@@ -208,6 +209,21 @@ def _freeze_findings(db: Database) -> Iterator[Finding]:
             text=f"in force for {scope}: {freeze.reason}",
             hint=f"trimtab thaw{options}",
         )
+
+
+def _hold_findings(db: Database) -> Iterator[Finding]:
+    """Accounts that wait for the broker's proof, or for a person."""
+    for account_id, why in db.read(shards.all_held).items():
+        yield Finding(
+            check="holds",
+            level="warning",
+            text=f"account {account_id} is held: {why}",
+            hint=f"look at it; if it is right: {thaw_account(account_id)}",
+        )
+
+
+def thaw_account(account_id: str) -> str:
+    return f"trimtab thaw --account {shlex.quote(account_id)}"
 
 
 def scope_of(freeze: Freeze, names: dict[str, str]) -> tuple[str, str]:

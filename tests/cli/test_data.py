@@ -77,6 +77,44 @@ def test_freeze_and_thaw(trimtab: Trimtab) -> None:
         assert frozen(database) == []
 
 
+def test_a_person_releases_a_held_account(trimtab: Trimtab) -> None:
+    why = "the broker shows 3 SPY, our fills make it 4"
+    with closing(open_database(trimtab.settings["TRIMTAB_DATABASE_URL"])) as database:
+        with_tenants(database, "acme")
+        for name in ("ann", "bob b"):
+            database.write(
+                lambda tx, name=name: shards.claim_account(tx, name, tenant_id="id-acme", now=NOW)  # type: ignore[misc]
+            )
+        database.write(lambda tx: shards.hold(tx, {"ann": why, "bob b": "the fate of an order is unknown"}))
+
+        def held() -> set[str]:
+            return set(database.read(shards.all_held))
+
+        bob = (
+            "account bob b (the fate of an order is unknown); release it with: trimtab thaw --account 'bob b'"
+        )
+        ann = f"account ann ({why}); release it with: trimtab thaw --account ann"
+        both = f"lifted 0 freezes\nstill held: {ann}\nstill held: {bob}\n"
+        assert trimtab.works("thaw") == both
+        assert trimtab.works("thaw", "--account", "ann", "--symbol", "SPY") == both
+        assert trimtab.works("thaw", "--account", "ann", "--tenant", "acme") == both
+        found = json.loads(trimtab.works("doctor", "--json"))["findings"]
+        said = {(each["level"], each["text"], each["hint"]) for each in found if each["check"] == "holds"}
+        assert (
+            "warning",
+            f"account ann is held: {why}",
+            "look at it; if it is right: trimtab thaw --account ann",
+        ) in said
+        assert held() == {"ann", "bob b"}
+
+        trimtab.works("freeze", "--account", "ann")
+        printed = trimtab.works("thaw", "--account", "ann")
+        assert printed == f"lifted 1 freeze\nreleased account ann, which was held: {why}\nstill held: {bob}\n"
+        assert held() == {"bob b"}
+        assert trimtab.works("thaw", "--account", "ann") == f"lifted 0 freezes\nstill held: {bob}\n"
+        assert trimtab.works("thaw", "--account", "nobody") == f"lifted 0 freezes\nstill held: {bob}\n"
+
+
 def test_an_unknown_tenant_is_not_made_by_a_freeze(on_sqlite: Trimtab) -> None:
     expected = "trimtab: no tenant acmee: `trimtab keys list` names them\n"
     assert on_sqlite.fails("freeze", "--tenant", "acmee") == expected

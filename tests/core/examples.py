@@ -160,7 +160,7 @@ def facts(**changes: Any) -> Facts:
         cancel_asked=frozenset(),
         drops_duplicates=True,
         quarantine=QUARANTINE,
-        min_notional=Decimal(1),
+        previous=None,
     )
     return replace(usual, **changes)
 

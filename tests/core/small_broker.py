@@ -243,7 +243,7 @@ class SmallEngine:
             cancel_asked=frozenset(self.cancel_asked),
             drops_duplicates=broker.drops_duplicates,
             quarantine=QUARANTINE,
-            min_notional=broker.basis.limits.min_notional,
+            previous=None,
         )
 
     def go(self, until_wait: Callable[[Wait], None]) -> None:

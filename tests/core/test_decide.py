@@ -46,6 +46,7 @@ from trimtab.core.decide import (
     Wait,
     decide,
 )
+from trimtab.core.doubt import Traded
 from trimtab.core.plan import Holdings, Leg, Plan, Skip, SkipReason
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
@@ -109,13 +110,13 @@ QUEUE: list[tuple[str, dict[str, Any], dict[str, Any], Step]] = [
         "the strategy is gone",
         {},
         {"strategy_active": False},
-        Finish(state=CANCELED, reason="the portfolio is not active"),
+        Finish(state=CANCELED, reason="the weights to follow are not active"),
     ),
     (
         "the strategy is gone, frozen and shut",
         {},
         {"strategy_active": False, "frozen": KILL, "window": SHUT},
-        Finish(state=CANCELED, reason="the portfolio is not active"),
+        Finish(state=CANCELED, reason="the weights to follow are not active"),
     ),
     ("frozen", {}, {"frozen": KILL}, Wait(None, KILL)),
     ("frozen and shut", {}, {"frozen": KILL, "window": SHUT}, Wait(None, KILL)),
@@ -169,6 +170,54 @@ def test_a_plan_is_stored_with_its_deadline_before_anything_is_sent() -> None:
         ("A", Decimal(500)),
         ("B", Decimal(500)),
     ]
+
+
+# What the account's last run has traded: two A, of ten, just now.
+
+JUST_SOLD = Traded(plan=plan(), orders=(SOLD,), changed_at=START)
+NOT_SHOWN = "the broker shows 10 A, our fills make it 8"
+TOO_NEW = Wait(START + timedelta(seconds=5), NOT_SHOWN)
+
+# rule, what was traded, the account, when, what the run does: None if it makes its plan
+AFTER_ANOTHER: list[tuple[str, Traded | None, Holdings, datetime, Step | None]] = [
+    ("nothing was traded lately", None, BEFORE, START, None),
+    ("the account shows it", JUST_SOLD, holdings("260", A="8", B="2"), START, None),
+    ("the account does not show it", JUST_SOLD, BEFORE, START, TOO_NEW),
+    (
+        "nor at the last moment",
+        JUST_SOLD,
+        BEFORE,
+        START + MINUTE - MICROSECOND,
+        Wait(START + MINUTE, NOT_SHOWN),
+    ),
+    ("a minute later the broker is right", JUST_SOLD, BEFORE, START + MINUTE, None),
+    (
+        "a run that traded nothing had seen what was traded before it",
+        replace(JUST_SOLD, plan=plan(holdings=AFTER_SALE), orders=()),
+        BEFORE,
+        START,
+        TOO_NEW,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("previous", "account", "now", "step"), [pytest.param(*case[1:], id=case[0]) for case in AFTER_ANOTHER]
+)
+def test_a_plan_knows_what_was_traded_just_before(
+    previous: Traded | None, account: Holdings, *, now: datetime, step: Step | None
+) -> None:
+    known = facts(plan=None, previous=previous, basis=looked(account))
+    decided = decide(run(QUEUED), known, now=now)
+    assert isinstance(decided, StorePlan) if step is None else decided == step
+
+
+def test_whoever_waits_for_the_account_can_be_canceled() -> None:
+    known = facts(plan=None, previous=JUST_SOLD, basis=looked(BEFORE))
+    assert decide(run(QUEUED, stop=CANCELED), known, now=START) == Finish(state=CANCELED)
+    closed = replace(known, account_active=False)
+    gone = Finish(state=CANCELED, reason="the account is not active")
+    assert decide(run(QUEUED), closed, now=START) == gone
 
 
 def test_an_account_without_money_gets_an_empty_plan() -> None:
@@ -336,14 +385,13 @@ def test_what_buys_of_this_run_have_taken_is_not_spent_again() -> None:
     assert short == Submit(BUYING, (order(BUY_C, notional=Decimal("40.00")),), ())
 
 
-def test_a_buy_that_was_planned_smaller_than_today_s_minimum_is_sent_whole_or_not_at_all() -> None:
-    small = replace(BUY_B, number=0, notional=Decimal("3.00"))
-    made = plan(holdings=holdings("60"), legs=(small,))
-    whole = decide(run(), facts(plan=made, basis=looked(holdings("53")), min_notional=Decimal(5)), now=START)
-    assert whole == Submit(BUYING, (order(small),), ())
-    less = decide(
-        run(), facts(plan=made, basis=looked(holdings("52.99")), min_notional=Decimal(5)), now=START
-    )
+def test_the_smallest_order_of_a_run_is_the_one_it_was_planned_with() -> None:
+    """$60 and a reserve of $50 were planned with orders of at least $7."""
+    buy = replace(BUY_B, number=0, notional=Decimal("10.00"))
+    made = plan(holdings=holdings("60"), legs=(buy,), min_notional=Decimal(7))
+    enough = decide(run(), facts(plan=made, basis=looked(holdings("57"))), now=START)
+    assert enough == Submit(BUYING, (order(buy, notional=Decimal("7.00")),), ())
+    less = decide(run(), facts(plan=made, basis=looked(holdings("56.99"))), now=START)
     assert isinstance(less, Submit)
     assert (less.orders, [given.reason for given in less.skips]) == ((), [SkipReason.INSUFFICIENT_CASH])
 
@@ -485,23 +533,98 @@ WAYS: dict[str, tuple[dict[str, Any], datetime, RunState, str | None]] = {
 FREEZE: tuple[dict[str, Any], datetime, RunState, str | None] = ({}, START + MINUTE, BUYING, None)
 STATES_AND_ORDERS: list[tuple[RunState, tuple[Order, ...]]] = [
     (PLANNED, ()),
-    (SELLING, (SOLD,)),
     (SELLING, (order(SELL_A, OrderState.REFUSED),)),
-    (BUYING, (*BOUGHT[:2], order(BUY_C, OrderState.CANCELED))),
-    (BUYING, (SOLD, order(BUY_B, OrderState.CANCELED), order(BUY_C, OrderState.REFUSED))),
+    (SELLING, (order(SELL_A, OrderState.CANCELED),)),
+    (SELLING, (order(SELL_A, OrderState.ABANDONED),)),
+    (BUYING, (order(SELL_A, OrderState.CANCELED), order(BUY_C, OrderState.REFUSED))),
 ]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at", range(len(STATES_AND_ORDERS)))
 @pytest.mark.parametrize(
-    "known", [{}, {"frozen": KILL}, {"basis": looked(BEFORE)}], ids=["", "frozen", "looked"]
+    "known",
+    [{}, {"frozen": KILL}, {"basis": looked(BEFORE)}, {"basis": looked(NOTHING)}],
+    ids=["", "frozen", "looked", "the account is gone"],
 )
-def test_a_stopped_run_without_open_orders_ends_at_once(way: str, at: int, *, known: dict[str, Any]) -> None:
+def test_a_stopped_run_that_has_traded_nothing_ends_at_once(
+    way: str, at: int, *, known: dict[str, Any]
+) -> None:
     about, now, final, reason = WAYS[way]
     state, orders = STATES_AND_ORDERS[at]
     step = decide(run(state, **about), facts(orders=orders, **known), now=now)
     assert step == Finish(state=final, reason=reason)
+
+
+# What a stopped run has traded, the account that shows it, and one that does not yet.
+TRADED: list[tuple[RunState, tuple[Order, ...], Holdings, str]] = [
+    (SELLING, (SOLD,), holdings("260", A="8", B="2"), "the broker shows 10 A, our fills make it 8"),
+    (
+        SELLING,
+        (order(SELL_A, OrderState.CANCELED, filled_quantity=Decimal(1), filled_value=Decimal(100)),),
+        holdings("160", A="9", B="2"),
+        "the broker shows 10 A, our fills make it 9",
+    ),
+    (
+        BUYING,
+        (*BOUGHT[:2], order(BUY_C, OrderState.CANCELED)),
+        holdings("140", A="8", B="4.4"),
+        "the broker shows 10 A, our fills make it 8",
+    ),
+    (
+        BUYING,
+        (
+            order(SELL_A, OrderState.REFUSED),
+            order(BUY_B, OrderState.CANCELED, filled_quantity=Decimal("0.1"), filled_value=Decimal(5)),
+        ),
+        holdings("55", A="10", B="2.1"),
+        "the broker shows 2 B, our fills make it 2.1",
+    ),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", range(len(TRADED)))
+@pytest.mark.parametrize("known", [{}, {"frozen": KILL}], ids=["", "frozen"])
+def test_a_stopped_run_that_has_traded_ends_when_the_account_shows_it(
+    way: str, at: int, *, known: dict[str, Any]
+) -> None:
+    about, now, final, reason = WAYS[way]
+    state, orders, account, why = TRADED[at]
+    orders = tuple(replace(each, updated_at=now) for each in orders)
+    stopped = run(state, **about)
+    assert decide(stopped, facts(orders=orders, **known), now=now) == Look()
+    shown = facts(orders=orders, basis=looked(account), **known)
+    assert decide(stopped, shown, now=now) == Finish(state=final, reason=reason)
+    late = facts(orders=orders, basis=looked(BEFORE), **known)
+    assert decide(stopped, late, now=now) == Wait(now + POLL, why)
+    assert decide(stopped, late, now=now + MINUTE - MICROSECOND) == Wait(now + MINUTE, why)
+    held = decide(stopped, late, now=now + MINUTE)
+    assert held == Finish(state=final, reason=reason, hold=why)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_account_that_is_gone_keeps_no_run_open(way: str) -> None:
+    """The broker knows it no longer: it shows nothing, and is not active."""
+    about, now, final, reason = WAYS[way]
+    gone = facts(
+        orders=(replace(SOLD, updated_at=now),),
+        basis=looked(NOTHING),
+        account_active=False,
+        strategy_active=False,
+    )
+    why = "the broker shows 0 A, our fills make it 8"
+    stopped = run(SELLING, **about)
+    assert decide(stopped, gone, now=now) == Wait(now + POLL, why)
+    assert decide(stopped, gone, now=now + MINUTE) == Finish(state=final, reason=reason, hold=why)
+
+
+def test_a_client_who_cancels_again_and_again_does_not_put_off_the_end() -> None:
+    late = facts(orders=(replace(SOLD, updated_at=START),), basis=looked(BEFORE))
+    insisting = run(SELLING, stop=CANCELED, updated_at=START + MINUTE)
+    step = decide(insisting, late, now=START + MINUTE)
+    assert isinstance(step, Finish)
+    assert step.hold == "the broker shows 10 A, our fills make it 8"
 
 
 @pytest.mark.parametrize("frozen", [None, KILL])
@@ -548,7 +671,9 @@ def test_a_stopped_run_never_ends_while_a_fate_is_unknown(way: str, *, drops_dup
     stopped = run(BUYING, **about)
     assert decide(stopped, known, now=now) == Wait(now + QUARANTINE, UNKNOWN)
     assert decide(stopped, known, now=now + QUARANTINE) == Abandon((lost,))
-    given_up = replace(known, orders=(SOLD, replace(lost, state=OrderState.ABANDONED)))
+    given_up = replace(
+        known, orders=(SOLD, replace(lost, state=OrderState.ABANDONED)), basis=looked(AFTER_SALE)
+    )
     hold = None if drops_duplicates else "the fate of an order is unknown"
     assert decide(stopped, given_up, now=now + QUARANTINE) == Finish(state=final, reason=reason, hold=hold)
 

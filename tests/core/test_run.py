@@ -1,5 +1,6 @@
 """Runs and orders as values: what may follow what, and the names of orders."""
 
+from datetime import timedelta
 from decimal import Decimal
 from itertools import product
 from uuid import UUID, uuid5
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.examples import BUY_B, SELL_A, START, order
 from trimtab.core.run import (
+    FINAL_STATES,
     ORDER_TRANSITIONS,
     TRANSITIONS,
     Initiator,
@@ -18,6 +20,7 @@ from trimtab.core.run import (
     RunKind,
     RunState,
     Side,
+    TriggerPolicy,
     order_id,
 )
 
@@ -137,3 +140,43 @@ def test_a_buyer_would_rather_pay_less_and_a_seller_be_paid_more(
     side: Side, price: str, *, worse: bool
 ) -> None:
     assert side.is_worse(Decimal(price), Decimal(100)) is worse
+
+
+# Whoever asks again has to wait: the cooldown in seconds, how long ago the last run ended (None: there was
+# none), and how long to wait; nothing or less is no wait.
+WAITS = [
+    (60, None, 0),
+    (60, 0, 60),
+    (60, 1, 59),
+    (60, 59, 1),
+    (60, 59.5, 0.5),
+    (60, 60, 0),
+    (60, 61, -1),
+    (60, 86_400, -86_340),
+    (0, 0, 0),
+    (0, 5, -5),
+    (3600, 60, 3540),
+    # The last run ended after the moment that is asked about.
+    (60, -5, 65),
+]
+
+
+@pytest.mark.parametrize(("cooldown", "ago", "wait"), WAITS)
+def test_a_client_waits_from_the_end_of_the_last_run(cooldown: float, ago: float | None, wait: float) -> None:
+    policy = TriggerPolicy(cooldown=timedelta(seconds=cooldown), after=FINAL_STATES)
+    finished_at = None if ago is None else START - timedelta(seconds=ago)
+    assert policy.wait(finished_at, START) == timedelta(seconds=wait)
+
+
+def test_final_states_are_those_that_nothing_follows() -> None:
+    assert {"COMPLETED", "CANCELED", "FAILED", "TIMED_OUT"} == FINAL_STATES
+
+
+def test_the_broker_may_have_news_of_orders_that_something_may_follow() -> None:
+    """A cancelled one may have been filled, one that was given up may have arrived; the rest is final."""
+    assert {state for state in OrderState if state.may_change} == {
+        OrderState.SENDING,
+        OrderState.OPEN,
+        OrderState.CANCELED,
+        OrderState.ABANDONED,
+    }

@@ -3,7 +3,8 @@
 It stands between the engine and the paper market. Requests get lost or arrive later, replies get
 lost, accounts and orders show late or as they were before, executions repeat and change places, and
 any call may find the broker down. What is sent twice becomes two orders, unless its traits promise
-that it drops duplicates; chance is seeded, so that a failing seed can be run again.
+that it drops duplicates; chance is seeded, and asked in the order of ids, so that a failing seed can be
+run again.
 """
 
 from collections import Counter, defaultdict
@@ -116,7 +117,7 @@ class FaultyBroker:
         self._look_at(account_ids)
         return {
             account_id: self._as_shown(account_id)
-            for account_id in account_ids
+            for account_id in sorted(account_ids)
             if self._shown[account_id].since
         }
 
@@ -141,11 +142,11 @@ class FaultyBroker:
         self._begin("lookup")
         now = self._clock()
         visible = [key for key in client_order_ids if self._visible_at.get(key, now) <= now]
-        return {key: self._as_told(key, report) for key, report in self.paper.lookup(visible).items()}
+        return {key: self._as_told(key, report) for key, report in sorted(self.paper.lookup(visible).items())}
 
     def cancel(self, client_order_ids: Collection[str]) -> None:
         self._begin("cancel")
-        self.paper.cancel([key for key in client_order_ids if not self._happens("loses_cancel")])
+        self.paper.cancel([key for key in sorted(client_order_ids) if not self._happens("loses_cancel")])
 
     def feed(self, since: int) -> Feed:
         self._begin("feed")

@@ -27,7 +27,7 @@ from trimtab.brokers.paper_schema import SCHEMA, prepare
 from trimtab.core.enrollment import Enrollment, EvaluationPolicy
 from trimtab.core.money import plain
 from trimtab.core.plan import Limits
-from trimtab.core.run import Order, Run, RunKind, RunState, TriggerPolicy
+from trimtab.core.run import FINAL_STATES, Order, Run, RunKind, RunState, TriggerPolicy
 from trimtab.core.sessions import Sessions
 from trimtab.core.strategy import AssetTarget, CashTarget, Condition, Definition, Strategy, Target
 from trimtab.database import Database, Tx, instant, open_database, sqlite_path
@@ -415,7 +415,7 @@ def open_world(place: Place, setup: Setup = PLAIN, *, clock: Clock | None = None
             buffer_percent=Decimal(setup.buffer_percent),
         ),
         limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(setup.buffer_percent)),
-        trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after_failure=True),
+        trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
         clock=clock,
         new_id=ids,
     )

@@ -74,18 +74,6 @@ class Stop:
             assert self.go_on.wait(PATIENCE_S)
 
 
-def once_before(text: str, action: Callable[[], object]) -> Callable[[str], None]:
-    """Do something else just before the first statement with this text in it."""
-    left = iter([action])
-
-    def at(sql: str) -> None:
-        if text in sql:
-            for act in left:
-                act()
-
-    return at
-
-
 def desk_on(world: World, db: PostgresDatabase) -> Desk:
     """The world's desk, with another connection."""
     return replace(world.desk, db=db)
@@ -98,8 +86,8 @@ def notice_deadlocks_soon(place: Place) -> None:
         admin.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '20ms'")
 
 
-def wait_for_a_lock(url: str) -> None:
-    """Until some session of this database waits for another."""
+def wait_for_a_lock(url: str, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Until some session of this database waits for another, or until it need not: which of the two."""
     tick = threading.Event()
     with psycopg.connect(url, autocommit=True) as watcher:
         for _ in range(2000):
@@ -108,6 +96,8 @@ def wait_for_a_lock(url: str) -> None:
                    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
             ).fetchone()
             if found:
-                return
+                return True
+            if unless():
+                return False
             tick.wait(0.005)
     raise AssertionError("nobody waits for a lock")

@@ -15,12 +15,13 @@ import pytest
 from tests.engine.desks import Setup, Site, SqliteSite, World, new_world, targets
 from tests.engine.machine import Machine
 from trimtab.core.errors import InsufficientCash
-from trimtab.core.run import RunKind, Side
+from trimtab.core.run import RunKind, RunState, Side
 from trimtab.core.strategy import BandKind, DriftBand
-from trimtab.database import Tx
+from trimtab.database import Tx, micros
 from trimtab.engine.desk import drive
 from trimtab.engine.work import work
-from trimtab.store import holdings
+from trimtab.store import holdings, runs
+from trimtab.store.runs import Change
 
 INVESTING = Setup(invest_cash_min="10")
 
@@ -475,3 +476,75 @@ def test_weights_of_a_single_run_follow_the_same_rules(world: World) -> None:
     world.request(world.open_account("bob", "1000"), weights=targets("10", SPY="50", TLT="40"))
     world.settle()
     assert world.holdings("bob") == "cash 100, SPY 1.25, TLT 4"
+
+
+STOPPED = {"canceled": "CANCELED+", "timed out": "TIMED_OUT+", "failed": "FAILED+"}
+
+
+@pytest.mark.parametrize("end", STOPPED)
+def test_the_next_plan_knows_what_a_run_that_was_stopped_has_traded(world: World, end: str) -> None:
+    """Five of ten SPY are sold when the run is stopped, and the account shows it four seconds later."""
+    half = targets(SPY="50", TLT="50")
+    world.open_account("bob", "0", SPY="10")
+    world.paper.set_faults({"fill_delay_s": 60})
+    run = world.request("bob", weights=half)
+    world.settle()
+    world.broker.accounts_late_s = 4
+    world.clock.forward(60)
+    stop(world, run.id, end)
+    world.paper.set_faults({})
+    Machine(world=world).work_on()
+    assert world.ends("bob") == [STOPPED[end]]
+    world.request("bob", weights=half)
+    Machine(world=world).work_on()
+    assert world.holdings("bob") == "cash 0, SPY 5, TLT 20"
+    assert world.record("bob").held is None
+
+
+def stop(world: World, run_id: str, end: str) -> None:
+    if end == "timed out":
+        now = micros(world.clock.now)
+        world.db.write(lambda tx: tx.execute("UPDATE runs SET deadline_at = :now", now=now))
+        return
+    world.settle()
+    run = world.run(run_id)
+    if end == "canceled":
+        world.cancel(run)
+    else:
+        failing = Change(run=run, state=run.state, stop=RunState.FAILED, reason="unforeseen")
+        world.db.write(lambda tx: runs.change(tx, [failing], world.clock.now))
+
+
+def test_a_stopped_run_whose_trades_are_never_shown_ends_after_a_minute_and_holds_the_account(
+    world: World,
+) -> None:
+    world.open_account("bob", "0", SPY="10")
+    world.paper.set_faults({"fill_delay_s": 10})
+    run = world.request("bob", weights=targets(SPY="50", TLT="50"))
+    world.settle()
+    world.broker.accounts_late_s = 3600
+    world.clock.forward(10)
+    world.settle()
+    world.cancel(run)
+    world.settle()
+    asked_at = world.clock.now
+    Machine(world=world).work_on()
+    assert world.ends("bob") == ["CANCELED+"]
+    assert world.clock.now == asked_at + timedelta(seconds=60)
+    assert world.record("bob").held == "the broker shows 10 SPY, our fills make it 5"
+
+
+def test_a_plan_is_not_made_from_a_look_that_is_older_than_the_last_one(world: World) -> None:
+    """The account has shown the trade; the broker's next answer comes from a machine that lags."""
+    half = targets(SPY="50", TLT="50")
+    world.open_account("bob", "0", SPY="10")
+    world.request("bob", weights=half)
+    world.settle()
+    assert world.ends("bob") == ["COMPLETED"]
+    world.broker.accounts_late_s = 4
+    world.clock.forward(1)
+    world.request("bob", weights=half)
+    Machine(world=world).work_on()
+    assert world.ends("bob") == ["COMPLETED", "COMPLETED"]
+    assert len(world.broker_orders()) == 2
+    assert world.holdings("bob") == "cash 0, SPY 5, TLT 20"

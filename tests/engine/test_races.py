@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from trimtab.core.errors import RunAlreadyOpen, RunIsFinal
 from trimtab.core.run import Run, RunKind, RunState
 from trimtab.core.strategy import BandKind, DriftBand
 from trimtab.engine import actions
+from trimtab.engine.actions import RunRequest
 from trimtab.engine.desk import Desk, drive
 from trimtab.engine.work import work
 
@@ -176,42 +178,128 @@ def test_many_cancels_of_one_queued_run_are_all_answered_well(site: Site) -> Non
                 assert list(pool.map(cancel, range(8))) == [True] * 8, turn
 
 
+# Two at once, each on a connection of its own: the first is held inside its transaction.
+
+
+@dataclass(frozen=True)
+class Collision:
+    """Whether the second had to wait for the first, and how many transactions were tried again."""
+
+    waited: bool
+    retries: int
+
+
+Client = Callable[[Desk], object]
+
+
+def collide(place: Place, world: World, *, first: Client, held_at: str, second: Client) -> Collision:
+    """Hold the first before a statement with this text until the second waits for it, or is through."""
+    notice_deadlocks_soon(place)
+    first_db, second_db = Watched(place.main_url), Watched(place.main_url)
+    stop = Stop(held_at)
+    first_db.at = stop
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(first, desk_on(world, first_db))
+            assert stop.reached.wait(PATIENCE_S)
+            other = pool.submit(second, desk_on(world, second_db))
+            try:
+                waited = wait_for_a_lock(place.main_url, unless=other.done)
+            finally:
+                stop.go_on.set()
+            one.result(PATIENCE_S)
+            other.result(PATIENCE_S)
+    finally:
+        first_db.close()
+        second_db.close()
+    return Collision(waited, first_db.retries + second_db.retries)
+
+
+def canceling(run: Run) -> Client:
+    return lambda desk: actions.cancel_run(desk, TENANT, run.id)
+
+
+def asking(asked: RunRequest, made: list[Run]) -> Client:
+    """Asks for a run; one that is made is put into `made`."""
+
+    def ask(desk: Desk) -> None:
+        with suppress(RunAlreadyOpen):
+            made.append(actions.request_run(desk, TENANT, asked))
+
+    return ask
+
+
+def anew() -> RunRequest:
+    weights = targets(SPY="60", TLT="40")
+    return RunRequest(account_id="ann", kind=RunKind.FULL_REBALANCE, targets=weights, amount=None)
+
+
+def test_a_cancel_that_was_overtaken_by_another_is_no_error(postgres_site: PostgresSite) -> None:
+    """The second comes while the first has seen the run QUEUED and not yet written."""
+    with postgres_site.empty() as place, a_world(place) as world:
+        ann_asked_for(world)
+        cancel = canceling(world.runs("ann")[0])
+        met = collide(place, world, first=cancel, held_at="SET state = 'CANCELED'", second=cancel)
+        assert met == Collision(waited=True, retries=0)
+        assert world.ends("ann") == ["CANCELED"]
+        world.require_sound()
+
+
+def test_a_run_that_ends_while_another_is_asked_for_is_no_surprise(postgres_site: PostgresSite) -> None:
+    """The open run is gone by the time its cancel has been answered: it keeps no other out."""
+    with postgres_site.empty() as place, a_world(place) as world:
+        ann_asked_for(world)
+        run, made = world.runs("ann")[0], list[Run]()
+        world.clock.forward(1)
+        met = collide(
+            place, world, first=canceling(run), held_at="SET state = 'CANCELED'", second=asking(anew(), made)
+        )
+        assert len(made) == 1
+        Machine(world=world).work_on()
+        assert sorted(world.ends("ann")) == ["CANCELED", "COMPLETED"]
+        world.require_sound()
+        assert met == Collision(waited=True, retries=0)
+
+
+def test_a_run_that_was_stored_later_is_not_older(postgres_site: PostgresSite) -> None:
+    """Between its look at the clock and its insert another wants to come and go, ten seconds later."""
+    with postgres_site.empty() as place, a_world(place) as world:
+        ann_asked_for(world)
+        world.cancel(world.runs("ann")[0])
+        earlier, later = list[Run](), list[Run]()
+
+        def come_and_go(desk: Desk) -> None:
+            world.clock.forward(10)
+            asking(anew(), later)(desk)
+            for run in later:
+                actions.cancel_run(desk, TENANT, run.id)
+
+        met = collide(
+            place, world, first=asking(anew(), earlier), held_at="INSERT INTO runs", second=come_and_go
+        )
+        world.clock.forward(10)
+        Machine(world=world).work_on()
+        world.require_sound()
+        assert (len(earlier), later) == (1, [])
+        assert met == Collision(waited=True, retries=0)
+
+
 # Locks: whoever takes them in another order makes PostgreSQL wait a second and end one of the two.
 
 
-def collide(place: Place, world: World, *, engine_at: str, client: Callable[[Desk], object]) -> int:
-    """Let a client act while the engine is held inside a commit; how many transactions were retried."""
-    notice_deadlocks_soon(place)
-    engine_db, client_db = Watched(place.main_url), Watched(place.main_url)
-    stop = Stop(engine_at)
-    engine_db.at = stop
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            engine = pool.submit(drive, work(desk_on(world, engine_db), 1), desk_on(world, engine_db))
-            assert stop.reached.wait(PATIENCE_S)
-            action = pool.submit(client, desk_on(world, client_db))
-            wait_for_a_lock(place.main_url)
-            stop.go_on.set()
-            engine.result(PATIENCE_S)
-            action.result(PATIENCE_S)
-    finally:
-        engine_db.close()
-        client_db.close()
-    return engine_db.retries + client_db.retries
+def whole_turn(desk: Desk) -> None:
+    drive(work(desk, 1), desk)
 
 
 def test_a_cancel_and_the_engine_never_wait_for_each_other(postgres_site: PostgresSite) -> None:
     with postgres_site.empty() as place, a_world(place) as world:
         ann_asked_for(world)
         run = world.runs("ann")[0]
-        retries = collide(
-            place,
-            world,
-            engine_at="SELECT id, version FROM runs",
-            client=lambda desk: actions.cancel_run(desk, TENANT, run.id),
+        met = collide(
+            place, world, first=whole_turn, held_at="SELECT id, version FROM runs", second=canceling(run)
         )
         assert world.run(run.id).state is not RunState.FAILED
-        assert retries == 0
+        assert met == Collision(waited=True, retries=0)
 
 
 def test_a_request_and_the_engine_never_wait_for_each_other(postgres_site: PostgresSite) -> None:
@@ -223,15 +311,13 @@ def test_a_request_and_the_engine_never_wait_for_each_other(postgres_site: Postg
         )
         world.set_prices(SPY="500")
 
-        def ask(desk: Desk) -> None:
-            asked = actions.RunRequest(account_id="ann", kind=RunKind.FULL_REBALANCE, targets=(), amount=None)
-            with suppress(RunAlreadyOpen):
-                actions.request_run(desk, TENANT, asked)
-
-        retries = collide(place, world, engine_at="INSERT INTO runs", client=ask)
+        asked = RunRequest(account_id="ann", kind=RunKind.FULL_REBALANCE, targets=(), amount=None)
+        met = collide(
+            place, world, first=whole_turn, held_at="INSERT INTO runs", second=asking(asked, list[Run]())
+        )
         Machine(world=world).work_on()
         world.require_sound()
-        assert retries == 0
+        assert met == Collision(waited=True, retries=0)
 
 
 def test_a_run_is_not_older_than_the_end_of_the_one_before(site: Site) -> None:

@@ -182,6 +182,30 @@ def test_open_runs_come_in_the_order_of_their_insertion_and_by_shard(db: Databas
     assert [each.id for each in db.read(lambda tx: runs.open_runs(tx, 1))] == ["a"]
 
 
+def test_the_last_run_that_came_to_a_plan_is_found_whatever_came_to_none_since(db: Database) -> None:
+    def last() -> dict[str, str]:
+        found = db.read(lambda tx: runs.last_planned(tx, ["ann", "bob", "nobody"]))
+        return {each.account_id: each.id for each in found}
+
+    def come_and_go(run_id: str, at: int, *, account_id: str = "ann", planned: bool = True) -> None:
+        began_at = NOON + timedelta(seconds=at)
+        made = insert_run(db, id=run_id, account_id=account_id, created_at=began_at, updated_at=began_at)
+        if planned:
+            change(db, Change(run=made, state=RunState.PLANNED, deadline_at=LATER))
+            made = stored(db, run_id)
+        change(db, Change(run=made, state=RunState.CANCELED))
+
+    assert last() == {}
+    come_and_go("first", 0)
+    come_and_go("second", 0)
+    assert last() == {"ann": "second"}, "of one instant the one stored last"
+    come_and_go("never planned", 1, planned=False)
+    come_and_go("bobs", 2, account_id="bob", planned=False)
+    assert last() == {"ann": "second"}
+    come_and_go("third", 3)
+    assert last() == {"ann": "third"}
+
+
 def test_runs_are_counted_by_state(db: Database) -> None:
     assert db.read(runs.counts) == {}
     insert_run(db)

@@ -115,6 +115,16 @@ def test_a_held_account_says_why(db: Database) -> None:
     assert found.held == "the fate of an order is unknown"
 
 
+def test_held_accounts_are_listed_by_shard_and_released_one_by_one(db: Database) -> None:
+    assert db.read(lambda tx: shards.held(tx, 1)) == []
+    db.write(lambda tx: shards.hold(tx, {"bob": "why", "ann": "because"}))
+    assert sorted(db.read(lambda tx: shards.held(tx, 1))) == ["ann", "bob"]
+    assert db.read(lambda tx: shards.held(tx, 2)) == []
+    assert db.read(shards.all_held) == {"ann": "because", "bob": "why"}
+    db.write(lambda tx: shards.release(tx, ["ann", "nobody"]))
+    assert db.read(shards.all_held) == {"bob": "why"}
+
+
 # Freezes.
 
 

@@ -3,8 +3,8 @@
 This is the order protocol of the reliability notes (section 2) as a pure function, so that every
 schedule of crashes and faults can be tried without a thread: the plan is stored before the first
 send, an order's fate is looked up and never assumed, sells end before buys begin, buys spend executed
-proceeds and free cash only, and a run is complete when the broker's positions agree. `decide` decides
-one run; the engine performs the steps of many runs together.
+proceeds and free cash only, and a run that has traded ends when the broker's positions agree. `decide`
+decides one run; the engine performs the steps of many runs together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
+from trimtab.core.doubt import Traded, doubt, open_fate, traded, unseen
 from trimtab.core.gate import gate
 from trimtab.core.money import ZERO, plain
-from trimtab.core.plan import Basis, Holdings, Leg, Plan, Skip, SkipReason, fit, make_plan, unpriced
+from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, fit, make_plan, unpriced
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
-
-# How long a broker may take to show in its positions what its orders say, before the account is held.
-POSITIONS_GRACE = timedelta(seconds=60)
-POSITIONS_POLL = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +28,9 @@ class Facts:
     `basis` is made from a fresh look at the account and is None until somebody has looked since the
     run's orders last changed. `prices` are current. `asked` and `cancel_asked` are the client order
     ids whose state, or whose cancellation, has been asked for just now: an order still open after
-    that is waited for. `frozen` names the kill switch or hold that covers the account.
+    that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
+    the account's last planned run, if it ended just now: for a QUEUED run, whose plan must know what was
+    traded. One that traded nothing counts too, for its own plan knew what was traded before it.
     """
 
     plan: Plan | None
@@ -48,7 +47,7 @@ class Facts:
     cancel_asked: frozenset[str]
     drops_duplicates: bool
     quarantine: timedelta
-    min_notional: Decimal
+    previous: Traded | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +129,16 @@ def decide(run: Run, facts: Facts, *, now: datetime) -> Step:
     """The next step of an open run."""
     assert run.state.is_open, "a final run takes no step"
     if run.state is RunState.QUEUED:
-        return _begin(run, facts)
+        return _begin(run, facts, now=now)
     assert facts.plan is not None, "a run that has left the queue has a plan"
     return _settle_orders(run, facts, now=now) or _carry_on(run, facts, plan=facts.plan, now=now)
 
 
-def _begin(run: Run, facts: Facts) -> Step:
+def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
     if run.stop is not None:
         return Finish(state=run.stop, reason=run.reason)
     if not facts.strategy_active:
-        return Finish(state=RunState.CANCELED, reason="the portfolio is not active")
+        return Finish(state=RunState.CANCELED, reason="the weights to follow are not active")
     if facts.frozen:
         return Wait(None, facts.frozen)
     if not facts.window.may_start or facts.window.deadline_at is None:
@@ -148,6 +147,10 @@ def _begin(run: Run, facts: Facts) -> Step:
         return Look()
     if not facts.account_active:
         return Finish(state=RunState.CANCELED, reason="the account is not active")
+    if facts.previous is not None:
+        late = unseen(facts.previous, facts.basis.holdings, now=now)
+        if late is not None:
+            return Wait(*late)
     missing = unpriced(facts.basis.weights, facts.basis.holdings, prices=facts.basis.prices)
     if missing:
         return Wait(None, f"no current price for {', '.join(missing)}")
@@ -204,7 +207,7 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
     stop = _stop(run, now)
     done = _is_done(facts, plan)
     if stop is not None and not (run.stop is None and done):
-        return _end(stop, run, facts=facts, plan=plan)
+        return _end_stopped(stop, run, facts=facts, plan=plan, now=now)
     if facts.frozen and not done:
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
@@ -213,15 +216,24 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
         return _gated(RunState.SELLING, orders, skips=(), facts=facts)
     if any(order.state.is_open for order in facts.orders):
         return Wait(run.deadline_at, "orders are working at the broker")
-    if facts.basis is None:
-        return Look()
     wait = _await_positions(run, facts, plan=plan, now=now)
     if wait is not None:
         return wait
     buys = _unsent(plan.buys, facts)
     if buys:
         return _submit_buys(run, facts, buys=buys, now=now)
-    return _complete(run, facts, plan=plan)
+    return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=_doubt(run, facts, plan=plan))
+
+
+def _end_stopped(state: RunState, run: Run, *, facts: Facts, plan: Plan, now: datetime) -> Step:
+    """End at once if nothing was traded. Else the account must show it first: the next plan is made
+    from what it shows.
+    """
+    if not any(order.filled_quantity for order in facts.orders):
+        fate = open_fate(facts.orders, drops_duplicates=facts.drops_duplicates)
+        return _end(state, run, facts=facts, plan=plan, hold=fate)
+    wait = _await_positions(run, facts, plan=plan, now=now)
+    return wait or _end(state, run, facts=facts, plan=plan, hold=_doubt(run, facts, plan=plan))
 
 
 def _is_done(facts: Facts, plan: Plan) -> bool:
@@ -232,14 +244,19 @@ def _is_done(facts: Facts, plan: Plan) -> bool:
     return not _unsent(plan.legs, facts) and all(order.state not in cut_short for order in facts.orders)
 
 
-def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Wait | None:
+def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Look | Wait | None:
     """Wait while the broker's positions do not show what its orders say, but not for ever."""
-    assert facts.basis is not None
-    differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
-    grace_ends_at = _last_change(run, facts) + POSITIONS_GRACE
-    if differing is None or now >= grace_ends_at:
-        return None
-    return Wait(min(now + POSITIONS_POLL, grace_ends_at), differing)
+    if facts.basis is None:
+        return Look()
+    late = unseen(traded(run, plan, orders=facts.orders), facts.basis.holdings, now=now)
+    return None if late is None else Wait(*late)
+
+
+def _doubt(run: Run, facts: Facts, *, plan: Plan) -> str | None:
+    """Why the account must be held, if it must."""
+    assert facts.basis is not None, "somebody has looked at the account"
+    before = traded(run, plan, orders=facts.orders)
+    return doubt(before, facts.basis.holdings, drops_duplicates=facts.drops_duplicates)
 
 
 def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
@@ -298,7 +315,7 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
     for leg in buys:
         assert leg.notional is not None
         notional = min(parts[leg.symbol], leg.notional)
-        if notional < min(facts.min_notional, leg.notional):
+        if notional < facts.plan.min_notional:
             details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
             skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
         else:
@@ -318,35 +335,7 @@ def _budget(facts: Facts, plan: Plan) -> Decimal:
     return cash - plan.reserve - bought
 
 
-def _complete(run: Run, facts: Facts, *, plan: Plan) -> Step:
-    """Every leg is dealt with; if the broker's positions still say something else, hold the account."""
-    assert facts.basis is not None
-    differing = _disagreement(facts, plan, holdings=facts.basis.holdings)
-    return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=differing)
-
-
-def _last_change(run: Run, facts: Facts) -> datetime:
-    """When the run or one of its orders last changed."""
-    return max([run.updated_at, *(o.updated_at for o in facts.orders if o.updated_at is not None)])
-
-
-def _disagreement(facts: Facts, plan: Plan, *, holdings: Holdings) -> str | None:
-    """The first symbol whose position is not what it was plus what this run traded."""
-    expected = dict(plan.holdings.positions)
-    for order in facts.orders:
-        sign = 1 if order.side is Side.BUY else -1
-        expected[order.symbol] = expected.get(order.symbol, ZERO) + sign * order.filled_quantity
-    for symbol in sorted({*expected, *holdings.positions}):
-        ours, theirs = expected.get(symbol, ZERO), holdings.positions.get(symbol, ZERO)
-        if ours != theirs:
-            return f"the broker shows {plain(theirs)} {symbol}, our fills make it {plain(ours)}"
-    return None
-
-
-def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | None = None) -> Finish:
-    abandoned = any(order.state is OrderState.ABANDONED for order in facts.orders)
-    if abandoned and not facts.drops_duplicates:
-        hold = hold or "the fate of an order is unknown"
+def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | None) -> Finish:
     completed = state is RunState.COMPLETED
     full = run.kind is RunKind.FULL_REBALANCE
     return Finish(
@@ -375,4 +364,4 @@ def _is_adjusted(facts: Facts, plan: Plan) -> bool:
     left = sum(
         ((planned[o.leg] or ZERO) - (o.notional or ZERO) for o in facts.orders if o.side is Side.BUY), ZERO
     )
-    return left >= facts.min_notional
+    return left >= plan.min_notional

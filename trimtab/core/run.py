@@ -66,6 +66,9 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 }
 
 
+FINAL_STATES = frozenset(state for state in RunState if not state.is_open)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One attempt to bring an account to its targets.
@@ -100,20 +103,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerPolicy:
-    """How long after a run a client may ask for the next (notes on Glider's contract, 4.5 and 9.5-7).
-
-    Unless `after_failure`, only a run that completed has to be waited after.
+    """How long after a run that ended in one of the states `after` a client may ask for the next (notes
+    on Glider's contract, 4.5 and 9.5-7).
     """
 
     cooldown: timedelta
-    after_failure: bool
+    after: frozenset[RunState]
 
-    def wait(self, last: Run | None, now: datetime) -> timedelta:
-        """How long from `now`; zero or less if a run may be asked for. `last` has finished."""
-        if last is None or not (self.after_failure or last.state is RunState.COMPLETED):
-            return timedelta(0)
-        assert last.finished_at is not None, "an open run is not waited after but returned"
-        return last.finished_at + self.cooldown - now
+    def wait(self, finished_at: datetime | None, now: datetime) -> timedelta:
+        """How long from `now`; zero or less if a run may be asked for."""
+        return timedelta(0) if finished_at is None else finished_at + self.cooldown - now
 
 
 class Side(StrEnum):
@@ -138,6 +137,11 @@ class OrderState(StrEnum):
     @property
     def is_open(self) -> bool:
         return self in {OrderState.SENDING, OrderState.OPEN}
+
+    @property
+    def may_change(self) -> bool:
+        """Whether the broker may yet say something new of the order, its run ended or not."""
+        return bool(ORDER_TRANSITIONS[self])
 
 
 ORDER_TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {

@@ -79,7 +79,7 @@ def rebalance_now(desk: Desk, tenant_id: str, enrollment_id: str) -> Run:
         in_flight = runs.open_of_account(tx, enrollment.shard, enrollment.account_id)
         if in_flight is not None:
             return in_flight
-        wait = desk.trigger.wait(runs.last_of_enrollment(tx, enrollment), now)
+        wait = desk.trigger.wait(runs.last_finish(tx, enrollment, desk.trigger.after), now)
         if wait > timedelta(0):
             raise RunTooSoon(wait)
         strategy = strategies.heads(tx, [enrollment.strategy_id])[enrollment.strategy_id]

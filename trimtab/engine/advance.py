@@ -44,7 +44,7 @@ def advance(turn: Turn) -> Effects[None]:
     """Take every open run of the shard as far as it goes now."""
     moved: set[str] | None = None
     for _ in range(PASSES_MAX):
-        cases = yield from read(partial(open_cases, shard=turn.shard, only=moved))
+        cases = yield from read(partial(open_cases, shard=turn.shard, only=moved, now=turn.now))
         if not cases:
             return
         turn.look_at_clock()

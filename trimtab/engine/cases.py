@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
 from trimtab.core.decide import Facts
+from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
 from trimtab.core.preferences import Preferences
-from trimtab.core.run import Initiator, Order, Run, RunKind
+from trimtab.core.run import Initiator, Order, Run, RunKind, RunState
 from trimtab.core.sessions import Window
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
@@ -30,6 +32,7 @@ class Case:
     weights: Weights
     account: shards.AccountRecord
     freezes: tuple[Freeze, ...]
+    previous: Traded | None
     preferences: Preferences
 
     @property
@@ -69,7 +72,7 @@ class Seen:
             self.looked.discard(account_id)
 
 
-def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
+def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetime) -> list[Case]:
     """The shard's open runs, or those among `only`, in the order in which they came."""
     found = [run for run in runs.open_runs(tx, shard) if only is None or run.id in only]
     ids = [run.id for run in found]
@@ -80,6 +83,8 @@ def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
     heads = with_nested(tx, {run.strategy_id for run in found})
     weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}
     frozen = freezes.all_freezes(tx)
+    queued = [run.account_id for run in found if run.state is RunState.QUEUED]
+    previous = last_traded(tx, shard, queued, since=now - POSITIONS_GRACE) if queued else {}
     wider = preferences.of_tenants(tx, {run.tenant_id for run in found})
     return [
         Case(
@@ -91,10 +96,26 @@ def open_cases(tx: Tx, shard: int, only: Collection[str] | None) -> list[Case]:
             weights=weights[run.strategy_id],
             account=records[run.account_id],
             freezes=tuple(f for f in frozen if f.covers(run.tenant_id, run.account_id)),
+            previous=previous.get(run.account_id),
             preferences=heads[run.strategy_id].preferences.or_else(wider[run.tenant_id]),
         )
         for run in found
     ]
+
+
+def last_traded(
+    tx: Tx, shard: int, account_ids: Collection[str], *, since: datetime | None
+) -> dict[str, Traded]:
+    """By account, what its last planned run has traded, if that has ended, not before `since`."""
+    ended = [
+        run
+        for run in runs.last_planned(tx, account_ids)
+        if run.finished_at is not None and (since is None or run.finished_at >= since)
+    ]
+    ids = [run.id for run in ended]
+    plans = orders.plans(tx, shard, ids) if ids else {}
+    placed = orders.orders(tx, shard, ids) if ids else {}
+    return {run.account_id: traded(run, plans[run.id], orders=placed.get(run.id, ())) for run in ended}
 
 
 def with_nested(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
@@ -141,7 +162,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
         ),
         drops_duplicates=desk.broker.traits.drops_duplicates,
         quarantine=desk.broker.traits.quarantine,
-        min_notional=desk.limits.narrowed(case.preferences).min_notional,
+        previous=case.previous,
     )
 
 

@@ -22,7 +22,7 @@ from trimtab.core.decide import (
     Submit,
 )
 from trimtab.core.money import ZERO
-from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
+from trimtab.core.run import ORDER_TRANSITIONS, Order, OrderState, RunKind, RunState, Side
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
 from trimtab.engine.cases import Case
@@ -211,17 +211,27 @@ def _record(turn: Turn, settled: Sequence[Settled]) -> Effects[None]:
 
 def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
     """Ask what became of orders; record what changed."""
-    known = {order.client_order_id: order for case, _ in cases for order in case.orders}
-    ids = [client_order_id for _, step in cases for client_order_id in step.client_order_ids]
-    reports = yield from effects.ask(lambda broker: broker.lookup(ids))
-    news = [report for report in reports.values() if _is_news(known[report.client_order_id], report)]
+    wanted = {client_order_id for _, step in cases for client_order_id in step.client_order_ids}
+    yield from learn(turn, [o for case, _ in cases for o in case.orders if o.client_order_id in wanted])
+
+
+def learn(turn: Turn, known: Sequence[Order]) -> Effects[list[OrderReport]]:
+    """Ask what became of these orders and record what is new; returns the news."""
+    orders_by_id = {order.client_order_id: order for order in known}
+    reports = yield from effects.ask(lambda broker: broker.lookup(list(orders_by_id)))
+    news = [report for key, report in reports.items() if _is_news(orders_by_id[key], report)]
     yield from _record(turn, [_from_report(report) for report in news])
-    turn.seen.asked |= set(ids)
+    turn.seen.asked |= orders_by_id.keys()
     turn.seen.forget(report.account_id for report in news)
+    return news
 
 
 def _is_news(order: Order, report: OrderReport) -> bool:
-    """Whether the broker says more than is recorded; a report older than a known fill says less."""
+    """Whether the broker says more than is recorded; a report older than a known fill, or than a known
+    end, says less.
+    """
+    if report.state is not order.state and report.state not in ORDER_TRANSITIONS[order.state]:
+        return False
     executed = {e.execution_id: e.quantity for e in report.executions}
     quantity = sum(executed.values(), ZERO)
     if quantity < order.filled_quantity:

@@ -1,4 +1,4 @@
-"""What a driver asks for: one whole turn at a shard, evaluation first, then every open run."""
+"""What a driver asks for: one whole turn at a shard: held accounts, evaluation, then every open run."""
 
 import logging
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 from trimtab.core.errors import BrokerDown
 from trimtab.engine.advance import advance
 from trimtab.engine.desk import Desk, Effects, commit
+from trimtab.engine.release import release
 from trimtab.engine.sweep import sweep
 from trimtab.engine.turn import Turn, take_turn
 from trimtab.store import shards
@@ -16,12 +17,14 @@ RETRY_BROKER = timedelta(seconds=5)
 
 
 def work(desk: Desk, shard: int) -> Effects[Turn]:
-    """Take the shard, evaluate it and advance its runs; says in the shard when it needs a worker next.
+    """Take the shard, release what is proven, evaluate, and advance the runs; says in the shard when it
+    needs a worker next.
 
     A broker that is down ends the turn early; what was committed stands, and the rest waits.
     """
     turn = yield from take_turn(desk, shard)
     try:
+        yield from release(turn)
         yield from sweep(turn)
         yield from advance(turn)
     except BrokerDown as error:

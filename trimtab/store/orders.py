@@ -104,13 +104,17 @@ class Settled:
 
 
 def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime) -> None:
-    """Record states and executions; what was filled is the sum of the executions, each counted once."""
+    """Record states and executions; what was filled is the sum of the executions, each counted once.
+
+    Why an order was given up is no longer true once the broker shows it.
+    """
     insert_executions(tx, shard, broker, executions=[e for one in settled for e in one.executions])
     filled = _filled(tx, [one.client_order_id for one in settled])
     nothing = (ZERO, ZERO)
     tx.many(
         """UPDATE orders SET state = :state, broker_order_id = COALESCE(:broker_order_id, broker_order_id),
-                  reason = COALESCE(:reason, reason), filled_quantity = :quantity, filled_value = :value,
+                  reason = COALESCE(:reason, CASE WHEN state = 'ABANDONED' THEN NULL ELSE reason END),
+                  filled_quantity = :quantity, filled_value = :value,
                   updated_at = :now
            WHERE client_order_id = :id""",
         [

@@ -87,15 +87,29 @@ def open_of_account(tx: Tx, shard: int, account_id: str) -> Run | None:
     return None if row is None else _run(row)
 
 
-def last_of_enrollment(tx: Tx, enrollment: Enrollment) -> Run | None:
-    """The newest run that was made for the enrollment."""
+def last_finish(tx: Tx, enrollment: Enrollment, states: Collection[RunState]) -> datetime | None:
+    """When the newest run that was made for the enrollment and ended in one of the states ended."""
     row = tx.row(
-        """SELECT * FROM runs WHERE account_id = :account_id AND enrollment_id = :id
+        """SELECT finished_at FROM runs
+           WHERE account_id = :account_id AND enrollment_id = :id AND state IN :states
            ORDER BY created_at DESC, seq DESC LIMIT 1""",
         account_id=enrollment.account_id,
         id=enrollment.id,
+        states=sorted(states),
     )
-    return None if row is None else _run(row)
+    return None if row is None else instant(row["finished_at"])
+
+
+def last_planned(tx: Tx, account_ids: Collection[str]) -> Sequence[Run]:
+    """Of each account the newest run that came to a plan: with the plan it got its deadline."""
+    rows = tx.rows(
+        """SELECT r.* FROM accounts a JOIN runs r ON r.seq = (
+             SELECT seq FROM runs WHERE account_id = a.account_id AND deadline_at IS NOT NULL
+             ORDER BY created_at DESC, seq DESC LIMIT 1)
+           WHERE a.account_id IN :account_ids""",
+        account_ids=list(account_ids),
+    )
+    return [_run(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

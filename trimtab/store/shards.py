@@ -182,8 +182,25 @@ def set_aside(tx: Tx, amounts: dict[str, Decimal]) -> None:
 
 
 def hold(tx: Tx, reasons: dict[str, str]) -> None:
-    """Let no order leave for these accounts until somebody has looked."""
+    """Let no order leave for these accounts until they are released."""
     tx.many(
         "UPDATE accounts SET held = :why WHERE account_id = :account_id",
         [{"account_id": account_id, "why": why} for account_id, why in reasons.items()],
     )
+
+
+def held(tx: Tx, shard: int) -> list[str]:
+    """The ids of the shard's held accounts."""
+    rows = tx.rows("SELECT account_id FROM accounts WHERE shard = :shard AND held IS NOT NULL", shard=shard)
+    return [row["account_id"] for row in rows]
+
+
+def all_held(tx: Tx) -> dict[str, str]:
+    """Every held account, and why."""
+    rows = tx.rows("SELECT account_id, held FROM accounts WHERE held IS NOT NULL ORDER BY account_id")
+    return {row["account_id"]: row["held"] for row in rows}
+
+
+def release(tx: Tx, account_ids: Collection[str]) -> None:
+    """Let orders leave again for these accounts."""
+    tx.execute("UPDATE accounts SET held = NULL WHERE account_id IN :ids", ids=list(account_ids))

@@ -1,0 +1,73 @@
+"""Whether a broker's account shows what a run has traded in it.
+
+One rule for every use: a run that has traded does not end, and the next plan is not made, before the
+account shows it; an account whose run ends in doubt all the same is held, and is released when nothing
+is in doubt any more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trimtab.core.money import ZERO, plain
+from trimtab.core.plan import Holdings, Plan
+from trimtab.core.run import Order, OrderState, Run, Side
+
+# How long a broker may take to show in its positions what its orders say.
+POSITIONS_GRACE = timedelta(seconds=60)
+POSITIONS_POLL = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """What a run began with and what became of its orders; `changed_at` is when they last changed."""
+
+    plan: Plan
+    orders: tuple[Order, ...]
+    changed_at: datetime
+
+
+def traded(run: Run, plan: Plan, *, orders: Sequence[Order]) -> Traded:
+    # Of the run itself only without orders: a client who cancels again and again changes the run.
+    changes = [order.updated_at for order in orders if order.updated_at is not None]
+    return Traded(plan=plan, orders=tuple(orders), changed_at=max(changes, default=run.updated_at))
+
+
+def doubt(before: Traded, holdings: Holdings, *, drops_duplicates: bool) -> str | None:
+    """Why nothing more may be ordered for the account; None if its positions are proven."""
+    return disagreement(before, holdings) or open_fate(before.orders, drops_duplicates=drops_duplicates)
+
+
+def open_fate(orders: Sequence[Order], *, drops_duplicates: bool) -> str | None:
+    """An order that may still become a trade. One that was given up where duplicates are dropped was
+    never there: it would have been sent again.
+    """
+    if any(order.state.is_open for order in orders):
+        return "an order is still open"
+    if not drops_duplicates and any(order.state is OrderState.ABANDONED for order in orders):
+        return "the fate of an order is unknown"
+    return None
+
+
+def disagreement(before: Traded, holdings: Holdings) -> str | None:
+    """The first symbol whose position is not what it was plus what the run traded."""
+    expected = dict(before.plan.holdings.positions)
+    for order in before.orders:
+        sign = 1 if order.side is Side.BUY else -1
+        expected[order.symbol] = expected.get(order.symbol, ZERO) + sign * order.filled_quantity
+    for symbol in sorted({*expected, *holdings.positions}):
+        ours, theirs = expected.get(symbol, ZERO), holdings.positions.get(symbol, ZERO)
+        if ours != theirs:
+            return f"the broker shows {plain(theirs)} {symbol}, our fills make it {plain(ours)}"
+    return None
+
+
+def unseen(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:
+    """When to look again, and what the account does not show yet; None if it shows everything, or has
+    had the time to.
+    """
+    differing = disagreement(before, holdings)
+    grace_ends_at = before.changed_at + POSITIONS_GRACE
+    if differing is None or now >= grace_ends_at:
+        return None
+    return min(now + POSITIONS_POLL, grace_ends_at), differing

@@ -1,0 +1,57 @@
+"""Held accounts: looked at in every turn, and released once the broker proves them.
+
+An account is held by the end of its last planned run, and the rule that held it releases it. Nothing is
+ever sent here: orders are looked up, and one that surfaces after its run has ended is cancelled, for
+nobody waits for it any more. Where there is nothing held, the broker is not asked.
+"""
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+
+from trimtab.core.doubt import Traded, doubt
+from trimtab.core.run import OrderState
+from trimtab.database import Tx
+from trimtab.engine import steps
+from trimtab.engine.advance import POLL
+from trimtab.engine.cases import last_traded
+from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.turn import Turn
+from trimtab.store import shards
+
+log = logging.getLogger(__name__)
+
+
+def release(turn: Turn) -> Effects[None]:
+    """Look at what is held, and release what is in doubt no longer."""
+    held = yield from read(partial(_read, shard=turn.shard))
+    if not held:
+        return
+    unsettled = [o for before in held.values() for o in before.orders if o.state.may_change]
+    if unsettled and (yield from steps.learn(turn, unsettled)):
+        held = yield from read(partial(_read, shard=turn.shard))
+    yield from _cancel_surfaced(turn, held.values())
+    # After the orders: what is executed in between leaves the account in doubt until the next look.
+    accounts = yield from ask(lambda broker: broker.accounts(held.keys()))
+    drops_duplicates = turn.desk.broker.traits.drops_duplicates
+    proven = [
+        account_id
+        for account_id, account in accounts.items()
+        if doubt(held[account_id], account.holdings, drops_duplicates=drops_duplicates) is None
+    ]
+    if proven:
+        yield from turn.commit(lambda tx: shards.release(tx, proven))
+        log.info("shard %d: released, for the broker proves them: %s", turn.shard, ", ".join(proven))
+
+
+def _read(tx: Tx, shard: int) -> dict[str, Traded]:
+    """What is held, by account; a hold that no run explains is left to a person."""
+    account_ids = shards.held(tx, shard)
+    return last_traded(tx, shard, account_ids, since=None) if account_ids else {}
+
+
+def _cancel_surfaced(turn: Turn, held: Iterable[Traded]) -> Effects[None]:
+    ids = {o.client_order_id for before in held for o in before.orders if o.state is OrderState.OPEN}
+    if ids:
+        yield from ask(lambda broker: broker.cancel(ids))
+        turn.wake_by(turn.now + POLL)
