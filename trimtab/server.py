@@ -64,7 +64,8 @@ def _dispatcher(applications: dict[str, Litestar], otherwise: Litestar) -> Dispa
             path = "/v1/" + path.removeprefix(BETA)
             scope["path"] = path
             scope["raw_path"] = path.encode()
-        chosen = next((app for prefix, app in applications.items() if path.startswith(prefix)), otherwise)
+        inside = path if path.endswith("/") else f"{path}/"
+        chosen = next((app for prefix, app in applications.items() if inside.startswith(prefix)), otherwise)
         await chosen(scope, receive, send)
 
     return dispatch

@@ -17,13 +17,21 @@ MONDAY = datetime(2026, 3, 2, 14, 30, 0, 123999, tzinfo=UTC)
 TUESDAY = datetime(2026, 3, 3, 14, 30, tzinfo=UTC)
 WEDNESDAY = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
 NOW = datetime(2026, 3, 4, 20, 0, 0, 1999, tzinfo=UTC)
-UNKNOWN = Live(at=NOW, value=None)
+
+
+def live_at(at: datetime, value: str | None) -> Live:
+    """As the third version of the mirror shows it, which contains what came on Wednesday."""
+    return Live(at=at, value=None if value is None else Decimal(value), mirror_version=3)
+
+
+UNKNOWN = live_at(NOW, None)
 
 
 def history(*values: tuple[datetime, str]) -> History:
+    """Values made from the second version of the mirror."""
     return History(
-        valuations=tuple(Valuation(at, Decimal(value)) for at, value in values),
-        flows=(CashFlow(WEDNESDAY, Decimal("50.00")),),
+        valuations=tuple(Valuation(at, Decimal(value), 2) for at, value in values),
+        flows=(CashFlow(3, Decimal("50.00")),),
     )
 
 
@@ -39,7 +47,7 @@ def test_the_whole_object() -> None:
     """Money-weighted. Wednesday: (1173 − 1100 − 50) / (1100 + 25) = 23 / 1125. All, two days, of which
     half a day remained: (1173 − 1000 − 50) / (1000 + 50/4) = 123 / 1012.5.
     """
-    assert shown(TWO_DAYS, Live(at=NOW, value=Decimal(1173))) == {
+    assert shown(TWO_DAYS, live_at(NOW, "1173")) == {
         "portfolioId": "pf_1",
         "strategyId": "s_1",
         "meta": {"method": "MWR", "currency": "USD", "resolution": "1d", "asOf": "2026-03-04T20:00:00.001Z"},
@@ -65,7 +73,7 @@ def test_the_whole_object() -> None:
 
 def test_the_time_weighted_figures() -> None:
     """1173 / 1150 = 1.02; 1.1 × 1.02 = 1.122."""
-    out = shown(TWO_DAYS, Live(at=NOW, value=Decimal(1173)), Method.TWR)
+    out = shown(TWO_DAYS, live_at(NOW, "1173"), Method.TWR)
     assert out["meta"]["method"] == "TWR"
     assert [point["percentChange"] for point in out["points"]] == [None, "10", "2"]
     assert [window["percentChange"] for window in out["summary"]["windows"]] == ["2", "12.2"]
@@ -80,14 +88,14 @@ def test_an_account_that_cannot_be_valued_now_shows_what_is_stored() -> None:
 
 
 def test_the_live_point_stands_for_what_was_stored_today() -> None:
-    out = shown(history((TUESDAY, "1100"), (WEDNESDAY, "1")), Live(at=NOW, value=Decimal("1173.125")))
+    out = shown(history((TUESDAY, "1100"), (WEDNESDAY, "1")), live_at(NOW, "1173.125"))
     assert [(p["date"], p["valueUsd"]) for p in out["points"]] == [
         ("2026-03-03", "1100"),
         ("2026-03-04", "1173.12"),
     ]
 
 
-@pytest.mark.parametrize("live", [Live(at=NOW, value=Decimal(5)), UNKNOWN])
+@pytest.mark.parametrize("live", [live_at(NOW, "5"), UNKNOWN])
 def test_without_two_points_there_is_no_summary(live: Live) -> None:
     out = shown(history(), live)
     assert out.keys() == {"portfolioId", "strategyId", "meta", "points"}
@@ -103,6 +111,7 @@ def test_an_empty_account_has_points_without_a_change() -> None:
 
 def test_percentages_are_rounded_half_to_even() -> None:
     """0.00005 % of $10,000,000 is $5, 0.00015 % is $15."""
-    ends = [Live(at=TUESDAY, value=Decimal(10_000_000 + gain)) for gain in (5, 15, -5, -15)]
+    gains = (5, 15, -5, -15)
+    ends = [Live(at=TUESDAY, value=Decimal(10_000_000 + gain), mirror_version=2) for gain in gains]
     found = [shown(history((MONDAY, "10000000")), live, Method.TWR) for live in ends]
     assert [out["points"][1]["percentChange"] for out in found] == ["0", "0.0002", "0", "-0.0002"]

@@ -500,7 +500,7 @@ def test_the_run_that_enrolling_makes_has_a_slot_of_its_own() -> None:
 
 def test_enrolling_into_an_interval_schedule_makes_the_first_run_of_the_schedule() -> None:
     due = enrolling_due(enrollment(next_due_at=NOON))
-    assert due.slot == "due:2024-07-09T16:00:00+00:00"
+    assert due.slot == "due:e1:0:2024-07-09T16:00:00+00:00"
     assert dues(daily(next_due_at=NOON))[0] == f"full_rebalance {due.slot}"
 
 
@@ -514,10 +514,10 @@ def daily(**changes: Any) -> Standing:
 @pytest.mark.parametrize(
     ("next_due_at", "expected"),
     [
-        ("2024-07-09 15:59", ["full_rebalance due:2024-07-09T15:59:00+00:00"]),
-        ("2024-07-09 16:00", ["full_rebalance due:2024-07-09T16:00:00+00:00"]),
+        ("2024-07-09 15:59", ["full_rebalance due:e1:0:2024-07-09T15:59:00+00:00"]),
+        ("2024-07-09 16:00", ["full_rebalance due:e1:0:2024-07-09T16:00:00+00:00"]),
         ("2024-07-09 16:01", []),
-        ("2024-06-01 09:00", ["full_rebalance due:2024-06-01T09:00:00+00:00"]),
+        ("2024-06-01 09:00", ["full_rebalance due:e1:0:2024-06-01T09:00:00+00:00"]),
     ],
 )
 def test_a_schedule_is_due_from_its_instant_on_once_however_late(
@@ -542,7 +542,7 @@ def test_a_schedule_waits_for_the_cooldown_like_every_rule() -> None:
 
 def test_the_schedules_run_comes_before_the_one_for_the_first_money() -> None:
     at = daily(next_due_at=NOON, last_rebalanced_at=None)
-    assert dues(at) == ["full_rebalance due:2024-07-09T16:00:00+00:00", "full_rebalance funding:e1"]
+    assert dues(at) == ["full_rebalance due:e1:0:2024-07-09T16:00:00+00:00", "full_rebalance funding:e1"]
 
 
 def test_with_an_interval_schedule_cash_waits_for_the_next_run() -> None:

@@ -119,57 +119,76 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text}+00:00")
 
 
-def history(valuations: dict[str, str], flows: Sequence[tuple[str, str]] = ()) -> History:
+def history(valuations: dict[str, tuple[str, int]], flows: Sequence[tuple[int, str]] = ()) -> History:
+    """Values and flows, each with the version of the mirror."""
     return History(
-        valuations=tuple(Valuation(at(text), Decimal(value)) for text, value in valuations.items()),
-        flows=tuple(CashFlow(at(text), Decimal(amount)) for text, amount in flows),
+        valuations=tuple(Valuation(at(day), Decimal(v), version) for day, (v, version) in valuations.items()),
+        flows=tuple(CashFlow(version, Decimal(amount)) for version, amount in flows),
     )
 
 
 # Monday, Tuesday and Thursday, each at half past two; on Wednesday nobody looked.
-THREE = {"03-02T14:30": "100", "03-03T14:30": "200", "03-05T14:30": "300"}
+THREE = {"03-02T14:30": ("100", 3), "03-03T14:30": ("200", 5), "03-05T14:30": ("300", 8)}
 
-# when a flow of $7 happens, and the flows of the three points
+# the version of the mirror that first contains a flow of $7, and the flows of the three points
 FLOWS = [
-    ("in the first value", "03-01T12:00", "0 0 0"),
-    ("at the instant of the first value", "03-02T14:30", "0 0 0"),
-    ("on the first day, after it was valued", "03-02T14:30:00.000001", "0 7 0"),
-    ("on the second day, before it is valued", "03-03T14:29:59", "0 7 0"),
-    ("at the very instant", "03-03T14:30", "0 7 0"),
-    ("on the second day, after it was valued", "03-03T15:00", "0 0 7"),
-    ("on a day without a point", "03-04T12:00", "0 0 7"),
-    ("not seen yet", "03-05T15:00", "0 0 0"),
+    ("before there were versions", 0, "0 0 0"),
+    ("long before the first value", 1, "0 0 0"),
+    ("in the first value", 3, "0 0 0"),
+    ("seen after the first day was valued", 4, "0 7 0"),
+    ("seen by the very look that valued the second day", 5, "0 7 0"),
+    ("seen after the second day was valued", 6, "0 0 7"),
+    ("seen on a day without a point", 7, "0 0 7"),
+    ("in the last value", 8, "0 0 7"),
+    ("not seen yet", 9, "0 0 0"),
 ]
 
 
-@pytest.mark.parametrize(("when", "expected"), [row[1:] for row in FLOWS], ids=[row[0] for row in FLOWS])
-def test_a_flow_counts_in_the_first_point_that_shows_it(when: str, expected: str) -> None:
-    found = points(history(THREE, [(when, "7")]))
+@pytest.mark.parametrize(("version", "expected"), [row[1:] for row in FLOWS], ids=[row[0] for row in FLOWS])
+def test_a_flow_counts_in_the_first_point_that_shows_it(version: int, expected: str) -> None:
+    found = points(history(THREE, [(version, "7")]))
     assert [point.on.day for point in found] == [2, 3, 5]
     assert [point.value for point in found] == [100, 200, 300]
     assert " ".join(str(point.flow) for point in found) == expected
 
 
 def test_flows_between_two_points_add_up() -> None:
-    flows = [("03-04T12:00", "-5.01"), ("03-03T16:00", "20"), ("03-05T01:00", "0.01")]
-    assert [point.flow for point in points(history(THREE, flows))] == [0, 0, 15]
+    flows = [(7, "-5.01"), (4, "1"), (6, "20"), (8, "0.01"), (9, "2"), (6, "0.5")]
+    assert [point.flow for point in points(history(THREE, flows))] == [0, 1, Decimal("15.5")]
+
+
+def test_a_mirror_that_has_not_changed_contains_no_new_money() -> None:
+    """$50 came when it was last changed: the days after that are made from the same version."""
+    same = {"03-02T14:30": ("100", 1), "03-03T14:30": ("150", 2), "03-04T14:30": ("150", 2)}
+    found = points(history(same, [(2, "50")]))
+    assert [point.flow for point in found] == [0, 50, 0]
+
+
+def test_a_day_that_was_valued_after_the_next_one_keeps_the_sums() -> None:
+    """Two workers' clocks differed about midnight: $50 were seen between Tuesday's value, $100, and
+    Monday's, $150. What there is too much by Tuesday comes back on Wednesday, and nothing was earned.
+    """
+    crossed = {"03-02T23:59": ("150", 6), "03-03T00:00": ("100", 5), "03-04T14:30": ("150", 7)}
+    found = points(history(crossed, [(6, "50")]))
+    assert [point.flow for point in found] == [0, -50, 50]
+    assert [shown(percent) for percent in changes(found, TWR)] == [None, "0.0000", "0.0000"]
 
 
 def test_a_history_without_valuations_has_no_points() -> None:
-    assert points(history({}, [("03-02T12:00", "7")])) == []
+    assert points(history({}, [(1, "7")])) == []
 
 
 def test_two_valuations_of_one_day_are_refused() -> None:
     with pytest.raises(AssertionError, match="one valuation a day"):
-        points(history({"03-02T14:30": "1", "03-02T15:30": "2"}))
+        points(history({"03-02T14:30": ("1", 1), "03-02T15:30": ("2", 2)}))
 
 
 def test_the_live_value_stands_for_its_day() -> None:
     """What was stored this morning gives way, and flows since then are in the live value."""
-    flows = [("03-05T15:00", "50"), ("03-04T12:00", "7")]
-    live = history(THREE, flows).with_live(Valuation(at("03-05T18:00"), Decimal(360)))
-    found = points(live)
-    assert [(point.at, str(point.value), str(point.flow)) for point in found] == [
+    live = history(THREE, [(9, "50"), (7, "7"), (10, "1000")]).with_live(
+        Valuation(at("03-05T18:00"), Decimal(360), 9)
+    )
+    assert [(point.at, str(point.value), str(point.flow)) for point in points(live)] == [
         (at("03-02T14:30"), "100", "0"),
         (at("03-03T14:30"), "200", "0"),
         (at("03-05T18:00"), "360", "57"),
@@ -177,8 +196,43 @@ def test_the_live_value_stands_for_its_day() -> None:
 
 
 def test_the_live_value_of_a_new_day_is_one_more_point() -> None:
-    live = history(THREE).with_live(Valuation(at("03-06T00:00"), Decimal(360)))
+    live = history(THREE).with_live(Valuation(at("03-06T00:00"), Decimal(360), 8))
     assert [point.on.day for point in points(live)] == [2, 3, 5, 6]
+
+
+# The first days of an account. `1000@1` is $1,000 in version 1 of the mirror: each day's first look at the
+# broker values it, and a look that finds something new makes the next version.
+# the case, the stored days (- is one without a look), the present, deposits, the points with their flows
+FIRST_DAYS = [
+    ("enrolled with cash", "1000@1", "1000@1", "", "1000+0"),
+    ("a deposit that the first look found", "1500@1", "1500@1", "500@1", "1500+0"),
+    # The present stands for its day: there is one point, which begins the record.
+    ("funded after the first look, that day", "1000@1", "1500@2", "500@2", "1500+0"),
+    # But the day's stored value is what the record begins with from the next day on.
+    ("the next day, before a look", "1000@1 -", "1500@2", "500@2", "1000+0 1500+500"),
+    ("the next day, after the look", "1000@1 1500@2", "1500@2", "500@2", "1000+0 1500+500"),
+    ("enrolled empty and then funded", "0@1 500@2", "500@2", "500@2", "0+0 500+500"),
+    ("a deposit that only the next day saw", "1000@1 1500@2", "1530@2", "500@2", "1000+0 1530+500"),
+    ("a deposit on a day without a look", "1000@1 - 1500@2", "1500@2", "500@2", "1000+0 1500+500"),
+    ("one a day", "0@1 500@2 800@3", "820@4", "500@2 300@3 20@4", "0+0 500+500 820+320"),
+]
+
+
+def amounts(text: str) -> list[tuple[str, int]]:
+    return [(amount, int(version)) for amount, version in (each.split("@") for each in text.split())]
+
+
+@pytest.mark.parametrize(
+    ("stored", "live", "flows", "expected"), [row[1:] for row in FIRST_DAYS], ids=[r[0] for r in FIRST_DAYS]
+)
+def test_the_first_days_of_an_account(stored: str, live: str, *, flows: str, expected: str) -> None:
+    each = stored.split()
+    looked = [f"03-{day:02}T14:30" for day, text in enumerate(each, start=2) if text != "-"]
+    days = dict(zip(looked, amounts(stored.replace("-", "")), strict=True))
+    ((value, version),) = amounts(live)
+    now = Valuation(at(f"03-{1 + len(each):02}T18:00"), Decimal(value), version)
+    of = history(days, [(seen, amount) for amount, seen in amounts(flows)])
+    assert " ".join(f"{point.value}{point.flow:+}" for point in points(of.with_live(now))) == expected
 
 
 # Windows.
@@ -342,14 +396,17 @@ def test_without_flows_both_methods_agree(gaps: list[int], values: list[Decimal]
 
 
 @given(
-    flows=st.lists(st.tuples(st.integers(0, 40 * 24 * 60), st.integers(-(10**9), 10**9)), max_size=20),
-    days=st.sets(st.integers(0, 40), min_size=1, max_size=20),
+    flows=st.lists(st.tuples(st.integers(0, 12), st.integers(-(10**9), 10**9)), max_size=20),
+    versions=st.lists(st.integers(0, 12), min_size=1, max_size=20),
 )
 def test_between_the_first_point_and_the_last_every_flow_counts_once(
-    flows: list[tuple[int, int]], days: set[int]
+    flows: list[tuple[int, int]], versions: list[int]
 ) -> None:
-    valuations = tuple(Valuation(FIRST + timedelta(days=day), Decimal(1)) for day in sorted(days))
-    listed = tuple(CashFlow(FIRST + timedelta(minutes=minute), Decimal(amount)) for minute, amount in flows)
+    """However the days were made: what the last has seen and the first has not."""
+    versions[-1] = max(versions)
+    valuations = tuple(
+        Valuation(FIRST + timedelta(days=day), Decimal(1), version) for day, version in enumerate(versions)
+    )
+    listed = tuple(CashFlow(version, Decimal(amount)) for version, amount in flows)
     seen = sum(point.flow for point in points(History(valuations=valuations, flows=listed)))
-    first, last = valuations[0].at, valuations[-1].at
-    assert seen == sum(flow.amount for flow in listed if first < flow.at <= last)
+    assert seen == sum(flow.amount for flow in listed if versions[0] < flow.mirror_version <= versions[-1])

@@ -36,7 +36,7 @@ def history(world: World, account_id: str = "ann") -> History:
         since = new_york("2026-03-01 12:00").date()
         return History(
             valuations=tuple(valuations.history(tx, 1, account_id, since=since)),
-            flows=tuple(valuations.cash_flows(tx, 1, account_id, since=since)),
+            flows=tuple(valuations.cash_flows(tx, 1, account_id)),
         )
 
     return world.db.read(read)
@@ -50,8 +50,8 @@ def shown(world: World, account_id: str = "ann") -> list[str]:
     ]
 
 
-def daily(world: World, method: Method) -> list[str]:
-    found = changes(points(history(world)), method)[1:]
+def daily(world: World, method: Method, account_id: str = "ann") -> list[str]:
+    found = changes(points(history(world, account_id)), method)[1:]
     return [plain(round_nearest(percent, 4)) for percent in found if percent is not None]
 
 
@@ -89,7 +89,7 @@ def test_a_day_is_valued_once_by_its_first_sweep(world: World) -> None:
     world.transfer("ann", "500")
     world.at("2026-03-02 16:00")
     world.settle()
-    assert history(world).valuations == (Valuation(new_york("2026-03-02 10:00"), Decimal(10_000)),)
+    assert history(world).valuations == (Valuation(new_york("2026-03-02 10:00"), Decimal(10_000), 1),)
 
 
 def test_days_are_those_of_utc(world: World) -> None:
@@ -143,6 +143,83 @@ def test_a_missing_price_leaves_the_account_without_a_value_until_it_comes(world
     world.require_sound()
 
 
+# Money, and the order in which the mirror saw it.
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_deposit_at_the_instant_of_a_valuation_but_after_it_is_not_in_it(world: World, looks: int) -> None:
+    """The clock stands; whether anybody looks again on that day changes nothing."""
+    ann(world)
+    world.transfer("ann", "500")
+    for _ in range(looks):
+        world.settle()
+    assert shown(world) == ["03-02 10000"]
+    world.settle_on("2026-03-03", "2026-03-04")
+    assert shown(world) == ["03-02 10000", "03-03 10500 +500", "03-04 10500"]
+    for method in Method:
+        assert daily(world, method) == ["0", "0"]
+    world.require_sound()
+
+
+def test_an_account_that_is_enrolled_empty_and_funded_at_the_same_instant(world: World) -> None:
+    """It buys SPY 0.75 and TLT 2 for its $500; SPY to $440 makes $530."""
+    ann(world)
+    world.enroll(world.open_account("bob", "0"), world.strategies()[0])
+    world.settle()
+    world.transfer("bob", "500")
+    world.settle()
+    world.request("bob")
+    world.settle()
+    assert world.holdings("bob") == "cash 0, SPY 0.75, TLT 2"
+    assert shown(world, "bob") == ["03-02 0"]
+    world.set_prices(SPY="440")
+    world.settle_on("2026-03-03")
+    assert shown(world, "bob") == ["03-02 0", "03-03 530 +500"]
+    # 530 / 500; 30 / 250.
+    assert (daily(world, Method.TWR, "bob"), daily(world, Method.MWR, "bob")) == (["6"], ["12"])
+    world.require_sound()
+
+
+def test_a_deposit_before_the_first_look_is_part_of_the_first_value(world: World) -> None:
+    ann(world)
+    world.enroll(world.open_account("bob", "0"), world.strategies()[0])
+    world.transfer("bob", "500")
+    world.settle()
+    world.settle_on("2026-03-03")
+    assert shown(world, "bob") == ["03-02 500", "03-03 500"]
+
+
+def test_a_deposit_on_a_day_without_a_look_is_in_the_next_value(world: World) -> None:
+    ann(world)
+    world.at("2026-03-04 10:00")
+    world.transfer("ann", "500")
+    world.settle_on("2026-03-06")
+    assert shown(world) == ["03-02 10000", "03-06 10500 +500"]
+
+
+def test_a_deposit_that_the_broker_dates_back_is_no_gain(world: World) -> None:
+    """It surfaces on Tuesday and is dated before the account was enrolled on Monday."""
+    ann(world)
+    world.at("2026-02-27 10:00")
+    world.transfer("ann", "500")
+    world.settle_on("2026-03-03")
+    assert shown(world) == ["03-02 10000", "03-03 10500 +500"]
+
+
+def test_a_worker_that_dies_before_it_stores_values_counts_no_money_twice(world: World) -> None:
+    """The next one finds the deposit in the mirror already."""
+    ann(world)
+    world.at("2026-03-03 10:00")
+    world.transfer("ann", "500")
+    turn = drive(take_turn(world.desk, 1), world.desk)
+    followed = drive(follow_broker(turn), world.desk)
+    drive(turn.commit(lambda tx: followed.store(tx, turn)), world.desk)
+    assert shown(world) == ["03-02 10000"]
+    world.settle()
+    world.settle_on("2026-03-04")
+    assert shown(world) == ["03-02 10000", "03-03 10500 +500", "03-04 10500"]
+
+
 def test_money_that_comes_while_the_shard_is_read_is_part_of_that_days_value(world: World) -> None:
     """It is stamped after the turn began, and does not count again in the next point."""
     ann(world)
@@ -169,7 +246,7 @@ def test_a_worker_that_was_overtaken_stores_no_values(world: World) -> None:
     drive(take_turn(world.desk, 1), world.desk)
     prices = world.paper.prices({"SPY", "TLT"})
     with pytest.raises(Fenced):
-        drive(keep_values(turn, followed, prices=prices), world.desk)
+        drive(keep_values(turn, followed.mirror, prices=prices), world.desk)
     assert shown(world) == ["03-02 10000"]
 
 

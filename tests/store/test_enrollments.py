@@ -1,7 +1,8 @@
 """Enrollments: one per account, found by whoever owns them, and how far each has been evaluated."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.store.rows import LATER, NOON, enrollment, insert_enrollment, insert_
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
 from trimtab.database import Database
 from trimtab.store import enrollments, runs, shards, strategies
-from trimtab.store.enrollments import Page
+from trimtab.store.enrollments import EnrollmentFilter, Page
 
 
 def stored(db: Database, enrollment_id: str = "follows") -> Enrollment:
@@ -146,3 +147,206 @@ def test_another_tenants_enrollments_are_in_no_list(db: Database) -> None:
         db.read(lambda tx: enrollments.page(tx, "other", page=nothing, account_id=None, strategy_id=None))
         == []
     )
+
+
+# The newest first, as the other dialect shows them.
+
+
+WALLET = "eip155:0:0x52908400098527886e0f7030069857d2e4169ee7"
+
+
+def wallets_and_accounts(db: Database) -> None:
+    """`many`, of which every third has an owner, and e5 and e8 are paused."""
+    many(db)
+    for n in (0, 3, 6):
+        db.write(
+            lambda tx, n=n: tx.execute(  # type: ignore[misc]
+                "UPDATE enrollments SET owner = :owner WHERE id = :id",
+                id=f"e{n}",
+                owner=WALLET if n < 6 else "eip155:0:0xother",
+            )
+        )
+    for n in (5, 8):
+        db.write(lambda tx, n=n: enrollments.pause(tx, f"e{n}", LATER))  # type: ignore[misc]
+
+
+def newest(
+    db: Database, *, tenant_id: str = "acme", limit: int = 100, after: int | None = None, **wanted: Any
+) -> list[tuple[int, str]]:
+    page, filter_ = Page(after=after, limit=limit), EnrollmentFilter(**wanted)
+    found = db.read(lambda tx: enrollments.newest(tx, tenant_id, page=page, wanted=filter_))
+    return [(seq, each.id) for seq, each in found]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 8, 9, 10])
+def test_page_after_page_shows_everything_once_newest_first(db: Database, limit: int) -> None:
+    """Three have the same instant: of those the one stored last comes first."""
+    many(db)
+    seen: list[str] = []
+    after: int | None = None
+    while found := newest(db, limit=limit, after=after):
+        assert len(found) <= limit + 1
+        assert (len(found) > limit) == (len(seen) + limit < 9)
+        seen += [each for _, each in found[:limit]]
+        after = found[:limit][-1][0]
+    assert seen == [f"e{n}" for n in range(8, -1, -1)]
+
+
+def test_pages_go_by_the_time_and_not_by_the_order_of_storing(db: Database) -> None:
+    many(db)
+    insert_enrollment(db, id="early", account_id="ann", created_at=NOON - timedelta(days=1))
+    assert [each for _, each in newest(db)][-2:] == ["e0", "early"]
+    (seq,) = [seq for seq, each in newest(db) if each == "e1"]
+    assert [each for _, each in newest(db, after=seq)] == ["e0", "early"]
+
+
+def test_one_that_is_stored_or_ends_between_two_pages_shifts_none(db: Database) -> None:
+    many(db)
+    first = newest(db, limit=3)[:3]
+    insert_enrollment(db, id="late", account_id="ann", created_at=LATER)
+    db.write(lambda tx: enrollments.end(tx, "e7", LATER))
+    second = newest(db, limit=3, after=first[-1][0])[:3]
+    assert [each for _, each in second] == ["e5", "e4", "e3"]
+    db.write(lambda tx: enrollments.end(tx, "e3", LATER))
+    third = newest(db, limit=3, after=second[-1][0])
+    assert [each for _, each in third] == ["e2", "e1", "e0"], "the last one seen has ended"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        ({}, [8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"strategy_id": "other"}, [7, 5, 3, 1]),
+        ({"strategy_id": "none"}, []),
+        ({"state": EnrollmentState.PAUSED}, [8, 5]),
+        ({"state": EnrollmentState.ACTIVE}, [7, 6, 4, 3, 2, 1, 0]),
+        ({"owner": WALLET}, [3, 0]),
+        ({"owner": "eip155:0:0xother"}, [6]),
+        ({"owner": "eip155:0:0xnobody"}, []),
+        ({"account_id": "a4"}, [4]),
+        # The account of a wallet is found by its owner alone.
+        ({"account_id": "a3"}, []),
+        ({"account_id": "a4", "owner": WALLET}, []),
+        ({"owner": WALLET, "strategy_id": "other"}, [3]),
+        ({"state": EnrollmentState.PAUSED, "strategy_id": "other"}, [5]),
+        ({"state": EnrollmentState.PAUSED, "owner": WALLET}, []),
+        ({"state": EnrollmentState.ACTIVE, "owner": WALLET, "strategy_id": "mix"}, [0]),
+        ({"account_id": "a8", "state": EnrollmentState.PAUSED, "strategy_id": "mix"}, [8]),
+    ],
+)
+def test_a_page_shows_what_matches_every_wish(
+    db: Database, wanted: dict[str, Any], numbers: list[int]
+) -> None:
+    wallets_and_accounts(db)
+    assert [each for _, each in newest(db, **wanted)] == [f"e{n}" for n in numbers]
+    first = newest(db, limit=1, **wanted)
+    assert [each for _, each in first] == [f"e{n}" for n in numbers[:2]]
+    if len(numbers) > 1:
+        rest = newest(db, after=first[0][0], **wanted)
+        assert [each for _, each in rest] == [f"e{n}" for n in numbers[1:]]
+
+
+def test_ended_ones_and_other_tenants_are_on_no_page(db: Database) -> None:
+    many(db)
+    db.write(lambda tx: enrollments.end(tx, "e8", LATER))
+    assert newest(db)[0][1] == "e7"
+    assert newest(db, tenant_id="other") == []
+
+
+# What Glider's dialect keeps of an enrollment.
+
+
+def test_owner_chains_name_and_schedule_come_back(db: Database) -> None:
+    made = insert_enrollment(
+        db,
+        name="Größe (2): A & B/C'",
+        owner=WALLET,
+        account_index=7,
+        chain_ids=(8453, 1, 42161),
+        next_due_at=NOON,
+    )
+    assert db.read(lambda tx: enrollments.one(tx, "acme", "follows")) == made
+
+
+def test_wallets_are_counted_for_their_tenant_also_when_they_have_ended(db: Database) -> None:
+    for n, account_id in enumerate(("ann", "bob")):
+        insert_enrollment(db, id=f"w{n}", account_id=account_id, owner=WALLET, account_index=n)
+    db.write(lambda tx: enrollments.end(tx, "w0", LATER))
+    assert db.read(lambda tx: enrollments.wallets(tx, "acme", WALLET)) == 2
+    assert db.read(lambda tx: enrollments.wallets(tx, "acme", "eip155:0:0xother")) == 0
+    assert db.read(lambda tx: enrollments.wallets(tx, "other", WALLET)) == 0
+
+
+def test_only_an_active_one_is_paused_and_only_a_paused_one_resumed(db: Database) -> None:
+    insert_enrollment(db, next_due_at=NOON)
+    later = LATER + timedelta(hours=1)
+
+    def resume(due_at: datetime | None = later) -> None:
+        db.write(lambda tx: enrollments.resume(tx, "follows", due_at=due_at, now=later))
+
+    resume()
+    assert stored(db) == enrollment(next_due_at=NOON)
+    db.write(lambda tx: enrollments.pause(tx, "follows", LATER))
+    paused = enrollment(state=EnrollmentState.PAUSED, next_due_at=NOON, updated_at=LATER)
+    assert stored(db) == paused
+    db.write(lambda tx: enrollments.pause(tx, "follows", later))
+    assert stored(db) == paused
+    resume()
+    assert stored(db) == enrollment(next_due_at=later, updated_at=later, resumptions=1)
+    resume(None)
+    assert stored(db).next_due_at == later
+    db.write(lambda tx: enrollments.pause(tx, "follows", later))
+    resume(None)
+    assert stored(db) == enrollment(next_due_at=None, updated_at=later, resumptions=2)
+    db.write(lambda tx: enrollments.end(tx, "follows", later))
+    db.write(lambda tx: enrollments.pause(tx, "follows", later))
+    resume()
+    assert stored(db).state is EnrollmentState.ENDED
+
+
+def test_a_name_is_set_and_taken_away(db: Database) -> None:
+    insert_enrollment(db)
+    insert_enrollment(db, id="bobs", account_id="bob")
+    db.write(lambda tx: enrollments.rename(tx, "follows", "Mine", now=LATER))
+    assert stored(db) == enrollment(name="Mine", updated_at=LATER)
+    db.write(lambda tx: enrollments.rename(tx, "follows", None, now=LATER))
+    assert stored(db) == enrollment(updated_at=LATER)
+    assert stored(db, "bobs") == enrollment(id="bobs", account_id="bob")
+
+
+@pytest.mark.parametrize(
+    ("seen", "found", "moves"),
+    [
+        (NOON, NOON, True),
+        (None, None, True),
+        (NOON, LATER, False),
+        (LATER, NOON, False),
+        (None, NOON, False),
+        (NOON, None, False),
+        (NOON, NOON + timedelta(microseconds=1), False),
+    ],
+)
+def test_a_schedule_moves_on_only_from_where_it_was_seen(
+    db: Database, seen: datetime | None, found: datetime | None, *, moves: bool
+) -> None:
+    insert_enrollment(db, next_due_at=found)
+    moved = [(enrollment(next_due_at=seen), LATER + timedelta(days=1))]
+    db.write(lambda tx: enrollments.set_next_due(tx, 1, moved))
+    assert stored(db) == enrollment(next_due_at=LATER + timedelta(days=1) if moves else found)
+
+
+def test_schedules_move_on_together_each_by_itself_and_in_their_shard(db: Database) -> None:
+    insert_enrollment(db, next_due_at=NOON)
+    insert_enrollment(db, id="bobs", account_id="bob", next_due_at=LATER)
+    moved = [(stored(db), LATER), (replace(stored(db, "bobs"), next_due_at=NOON), NOON)]
+    db.write(lambda tx: enrollments.set_next_due(tx, 2, moved))
+    assert stored(db).next_due_at == NOON
+    db.write(lambda tx: enrollments.set_next_due(tx, 1, moved))
+    db.write(lambda tx: enrollments.set_next_due(tx, 1, []))
+    assert (stored(db).next_due_at, stored(db, "bobs").next_due_at) == (LATER, LATER)
+
+
+def test_the_roster_knows_when_each_is_due(db: Database) -> None:
+    insert_enrollment(db, next_due_at=NOON)
+    insert_enrollment(db, id="bobs", account_id="bob")
+    assert db.read(lambda tx: enrollments.roster(tx, 1)).next_due_at == [NOON, None]

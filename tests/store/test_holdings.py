@@ -75,7 +75,7 @@ def test_folding_does_not_touch_the_block_it_begins_with() -> None:
 
 
 def adjustment(ref: str, amount: str) -> Adjustment:
-    return Adjustment(ref=ref, account_id="ann", amount=Decimal(amount), at=LATER)
+    return Adjustment(ref=ref, account_id="ann", amount=Decimal(amount), at=LATER, version=1)
 
 
 def test_an_adjustment_is_stored_once_per_broker_and_reference(db: Database) -> None:

@@ -3,14 +3,17 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from tests.store.rows import LATER, NOON, strategy
-from trimtab.core.strategy import AssetTarget, Definition, OnUpdate, StrategyStatus
+from trimtab.core.preferences import NO_PREFERENCES, Preferences
+from trimtab.core.strategy import AssetTarget, Definition, Frequency, OnUpdate, Strategy, StrategyStatus
 from trimtab.database import Database
 from trimtab.store import strategies
-from trimtab.store.strategies import StrategyFilter
+from trimtab.store.enrollments import Page
+from trimtab.store.strategies import StrategyFilter, Version
 
 NEW = Definition(
     targets=(AssetTarget(symbol="TLT", percent=Decimal(100)),), conditions=(OnUpdate(),), cooldown_days=9
@@ -98,3 +101,178 @@ def test_a_list_shows_what_matches_every_wish_oldest_first(
     ):
         db.write(lambda tx, each=each: strategies.insert(tx, each))  # type: ignore[misc]
     assert [each.id for each in db.read(lambda tx: strategies.listing(tx, "acme", wanted))] == ids
+
+
+# What Glider's dialect keeps and lists.
+
+
+def exact(**changes: object) -> Preferences:
+    return replace(NO_PREFERENCES, **changes)  # type: ignore[arg-type] # its fields
+
+
+FULL = strategy(
+    id="full",
+    frequency=Frequency.MONTHLY,
+    is_public=True,
+    preferences=exact(slippage_bps=0, impact_bps=1000, threshold=Decimal("5.00")),
+)
+
+
+def test_schedule_preferences_and_publicity_come_back(db: Database) -> None:
+    db.write(lambda tx: strategies.insert(tx, FULL))
+    found = db.read(lambda tx: strategies.one(tx, "acme", "full"))
+    assert found == FULL
+    assert str(found.preferences.threshold) == "5.00"
+    changed = replace(
+        FULL,
+        frequency=Frequency.HOURLY,
+        is_public=False,
+        preferences=exact(slippage_bps=7, threshold=Decimal("1234567890123.10")),
+    )
+    db.write(lambda tx: strategies.update_head(tx, changed))
+    found = db.read(lambda tx: strategies.one(tx, "acme", "full"))
+    assert found == changed
+    assert str(found.preferences.threshold) == "1234567890123.10"
+    none = replace(changed, frequency=None, preferences=NO_PREFERENCES)
+    db.write(lambda tx: strategies.update_head(tx, none))
+    assert db.read(lambda tx: strategies.one(tx, "acme", "full")) == none
+
+
+@pytest.mark.parametrize("percent", ["60.00", "60.0", "60", "0.10", "99.99", "100"])
+def test_weights_keep_their_zeros(db: Database, percent: str) -> None:
+    definition = Definition(
+        targets=(AssetTarget(symbol="SPY", percent=Decimal(percent)),), conditions=(), cooldown_days=0
+    )
+    second = strategy(version=2, updated_version=2, definition=definition)
+    db.write(lambda tx: strategies.insert_version(tx, second, change_log="zeros"))
+    db.write(lambda tx: strategies.update_head(tx, second))
+    head = db.read(lambda tx: strategies.one(tx, "acme", "mix"))
+    (_, version), _ = db.read(lambda tx: strategies.versions(tx, "mix", ALL))
+    assert head is not None
+    for found in (head.definition, version.definition):
+        assert [str(target.percent) for target in found.targets] == [percent]
+
+
+def insert_all(db: Database, *made: Strategy) -> None:
+    for each in made:
+        db.write(lambda tx, each=each: strategies.insert(tx, each))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "owner", "others"),
+    [
+        ({}, True, False),
+        ({"is_public": True}, True, True),
+        ({"is_public": True, "status": StrategyStatus.NEEDS_ADJUSTMENT}, True, True),
+        ({"status": StrategyStatus.NEEDS_ADJUSTMENT}, True, False),
+        ({"is_public": True, "status": StrategyStatus.INACTIVE}, False, False),
+        ({"is_public": True, "hidden": True}, False, False),
+        ({"hidden": True}, False, False),
+    ],
+)
+def test_what_is_public_can_be_seen_by_all_and_the_rest_by_its_owner(
+    db: Database, changes: dict[str, Any], *, owner: bool, others: bool
+) -> None:
+    made = strategy(id="shown", **changes)
+    insert_all(db, made)
+    assert db.read(lambda tx: strategies.visible(tx, "acme", "shown")) == (made if owner else None)
+    assert db.read(lambda tx: strategies.visible(tx, "other", "shown")) == (made if others else None)
+    assert db.read(lambda tx: strategies.visible(tx, "other", "none")) is None
+    assert db.read(lambda tx: strategies.one(tx, "other", "shown")) is None, "to be written by its owner"
+
+
+def nine(db: Database) -> None:
+    """s0 to s8 in threes of one instant, after mix; and what is on no page."""
+    later = NOON + timedelta(hours=1)
+    insert_all(db, *(strategy(id=f"s{n}", created_at=later + timedelta(seconds=n // 3)) for n in range(9)))
+    insert_all(
+        db,
+        strategy(id="hidden", hidden=True, created_at=LATER),
+        strategy(id="gone", status=StrategyStatus.INACTIVE, created_at=LATER),
+        strategy(id="theirs", tenant_id="other", is_public=True, created_at=LATER),
+    )
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 9, 10, 11])
+def test_page_after_page_shows_everything_once_newest_first(db: Database, limit: int) -> None:
+    nine(db)
+    seen: list[str] = []
+    after: int | None = None
+    while found := newest(db, limit=limit, after=after):
+        assert (len(found) > limit) == (len(seen) + limit < 10)
+        seen += [each for _, each in found[:limit]]
+        after = found[:limit][-1][0]
+    assert seen == [*(f"s{n}" for n in range(8, -1, -1)), "mix"]
+
+
+def newest(
+    db: Database, *, limit: int = 100, after: int | None = None, tenant_id: str = "acme"
+) -> list[tuple[int, str]]:
+    page = Page(after=after, limit=limit)
+    return [(seq, each.id) for seq, each in db.read(lambda tx: strategies.newest(tx, tenant_id, page))]
+
+
+def test_a_page_shows_the_tenants_own_that_have_not_ended(db: Database) -> None:
+    nine(db)
+    db.write(lambda tx: strategies.suspend(tx, ["s4"], LATER))
+    db.write(lambda tx: strategies.end(tx, "s5", LATER))
+    assert [each for _, each in newest(db)] == ["s8", "s7", "s6", "s4", "s3", "s2", "s1", "s0", "mix"]
+    assert [each for _, each in newest(db, tenant_id="other")] == ["theirs"]
+
+
+def test_one_that_is_stored_or_ends_between_two_pages_shifts_none(db: Database) -> None:
+    nine(db)
+    first = newest(db, limit=4)[:4]
+    insert_all(db, strategy(id="new", created_at=LATER + timedelta(days=1)))
+    db.write(lambda tx: strategies.end(tx, "s5", LATER))
+    assert [each for _, each in newest(db, limit=4, after=first[-1][0])] == ["s4", "s3", "s2", "s1", "s0"]
+
+
+ALL = Page(after=None, limit=1000)
+
+
+def seven_versions(db: Database) -> None:
+    insert_all(db, strategy(id="b"))
+    for n in range(2, 8):
+        log = None if n % 2 else f"change {n}"
+        made = strategy(version=n, updated_at=NOON + timedelta(seconds=n // 3))
+        db.write(lambda tx, made=made, log=log: strategies.insert_version(tx, made, change_log=log))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
+def test_page_after_page_shows_every_version_once_newest_first(db: Database, limit: int) -> None:
+    """By number, however the clock stood."""
+    seven_versions(db)
+    seen: list[int] = []
+    after: int | None = None
+    while True:
+        page = Page(after=after, limit=limit)
+        found = db.read(lambda tx, page=page: strategies.versions(tx, "mix", page))  # type: ignore[misc]
+        if not found:
+            break
+        assert all(number == version.number for number, version in found)
+        assert (len(found) > limit) == (len(seen) + limit < 7)
+        seen += [number for number, _ in found[:limit]]
+        after = found[:limit][-1][0]
+    assert seen == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_a_version_comes_back_with_its_log_and_time(db: Database) -> None:
+    seven_versions(db)
+    found = dict(db.read(lambda tx: strategies.versions(tx, "mix", ALL)))
+    assert found[4] == Version(
+        number=4,
+        definition=strategy().definition,
+        change_log="change 4",
+        created_at=NOON + timedelta(seconds=1),
+    )
+    assert (found[1].change_log, found[1].created_at, found[7].change_log) == (None, NOON, None)
+    assert [number for number, _ in db.read(lambda tx: strategies.versions(tx, "b", ALL))] == [1]
+    assert db.read(lambda tx: strategies.versions(tx, "none", ALL)) == []
+
+
+def test_a_frequency_that_nobody_knows_is_refused_by_the_database(db: Database) -> None:
+    with pytest.raises(Exception, match=r"(?i)check"):
+        db.write(lambda tx: tx.execute("UPDATE strategies SET frequency = 'yearly'"))
+    with pytest.raises(Exception, match=r"(?i)check"):
+        db.write(lambda tx: tx.execute("UPDATE strategies SET is_public = 2"))

@@ -35,8 +35,8 @@ def fold_in(db: Database, *account_ids: str) -> None:
     db.write(lambda tx: holdings.write(tx, 1, mirror=Mirror(before.version + 1, 1, block)))
 
 
-def add(db: Database, cents: dict[int, int], at: datetime = MORNING, *, shard: int = 1) -> None:
-    db.write(lambda tx: valuations.add(tx, shard, cents, at=at))
+def add(db: Database, cents: dict[int, int], at: datetime = MORNING, *, version: int = 1) -> None:
+    db.write(lambda tx: valuations.add(tx, 1, cents, at=at, version=version))
 
 
 def unvalued(db: Database, on: date = MONDAY, *, accounts: int = 3, shard: int = 1) -> list[int]:
@@ -47,8 +47,8 @@ def history(db: Database, account_id: str, *, since: date = MONDAY, shard: int =
     return db.read(lambda tx: valuations.history(tx, shard, account_id, since=since))
 
 
-def flows(db: Database, account_id: str, *, since: date = MONDAY, shard: int = 1) -> list[CashFlow]:
-    return db.read(lambda tx: valuations.cash_flows(tx, shard, account_id, since=since))
+def flows(db: Database, account_id: str, *, shard: int = 1) -> list[CashFlow]:
+    return db.read(lambda tx: valuations.cash_flows(tx, shard, account_id))
 
 
 def test_nobody_has_a_value_before_the_first(mirrored: Database) -> None:
@@ -59,16 +59,16 @@ def test_nobody_has_a_value_before_the_first(mirrored: Database) -> None:
 def test_a_value_is_found_by_its_account(mirrored: Database) -> None:
     add(mirrored, {ANN: 1_000_001, BOB: 0, CAT: -1})
     assert unvalued(mirrored) == []
-    assert history(mirrored, "ann") == [Valuation(MORNING, Decimal("10000.01"))]
-    assert history(mirrored, "bob") == [Valuation(MORNING, Decimal(0))]
-    assert history(mirrored, "cat") == [Valuation(MORNING, Decimal("-0.01"))]
+    assert history(mirrored, "ann") == [Valuation(MORNING, Decimal("10000.01"), 1)]
+    assert history(mirrored, "bob") == [Valuation(MORNING, Decimal(0), 1)]
+    assert history(mirrored, "cat") == [Valuation(MORNING, Decimal("-0.01"), 1)]
     assert history(mirrored, "dan") == []
 
 
 @pytest.mark.parametrize("cents", [valuations.CENTS_MAX, -valuations.CENTS_MAX])
 def test_the_largest_values_come_back_to_the_cent(mirrored: Database, cents: int) -> None:
     add(mirrored, {BOB: cents})
-    assert history(mirrored, "bob") == [Valuation(MORNING, Decimal(cents) / 100)]
+    assert history(mirrored, "bob") == [Valuation(MORNING, Decimal(cents) / 100, 1)]
 
 
 @pytest.mark.parametrize("cents", [valuations.CENTS_MAX + 1, -valuations.CENTS_MAX - 1])
@@ -84,22 +84,24 @@ def test_who_could_not_be_valued_has_no_record_of_that_day(mirrored: Database) -
     assert history(mirrored, "bob") == []
     add(mirrored, {ANN: 101, BOB: 201}, MORNING + ONE_DAY)
     assert unvalued(mirrored, MONDAY + ONE_DAY) == [CAT]
-    assert history(mirrored, "bob") == [Valuation(MORNING + ONE_DAY, Decimal("2.01"))]
-    assert history(mirrored, "cat") == [Valuation(MORNING, Decimal(3))]
+    assert history(mirrored, "bob") == [Valuation(MORNING + ONE_DAY, Decimal("2.01"), 1)]
+    assert history(mirrored, "cat") == [Valuation(MORNING, Decimal(3), 1)]
 
 
-def test_a_value_that_comes_later_in_the_day_has_its_own_instant(mirrored: Database) -> None:
+def test_a_value_that_comes_later_in_the_day_has_its_own_instant_and_version(mirrored: Database) -> None:
     add(mirrored, {ANN: 100})
-    add(mirrored, {CAT: 300}, EVENING)
+    add(mirrored, {CAT: 300}, EVENING, version=2**62)
     assert unvalued(mirrored) == [BOB]
-    assert history(mirrored, "ann") == [Valuation(MORNING, Decimal(1))]
-    assert history(mirrored, "cat") == [Valuation(EVENING, Decimal(3))]
+    assert history(mirrored, "ann") == [Valuation(MORNING, Decimal(1), 1)]
+    assert history(mirrored, "cat") == [Valuation(EVENING, Decimal(3), 2**62)]
 
 
 def test_the_first_value_of_a_day_is_kept(mirrored: Database) -> None:
     add(mirrored, {ANN: 100, CAT: 300})
-    add(mirrored, {ANN: 999, BOB: 200, CAT: 999}, EVENING)
-    assert [history(mirrored, name)[0].value for name in ("ann", "bob", "cat")] == [1, 2, 3]
+    add(mirrored, {ANN: 999, BOB: 200, CAT: 999}, EVENING, version=2)
+    found = [history(mirrored, name)[0] for name in ("ann", "bob", "cat")]
+    assert [v.value for v in found] == [1, 2, 3]
+    assert [v.mirror_version for v in found] == [1, 2, 1]
 
 
 def test_an_account_that_comes_has_a_history_from_its_first_day(mirrored: Database) -> None:
@@ -141,27 +143,25 @@ def test_a_whole_shard_for_a_year_comes_back(mirrored: Database) -> None:
 # Flows.
 
 
-def adjust(db: Database, ref: str, account_id: str, *, amount: str, at: datetime) -> None:
-    came = Adjustment(ref=ref, account_id=account_id, amount=Decimal(amount), at=at)
+def adjust(db: Database, ref: str, account_id: str, *, amount: str, version: int) -> None:
+    came = Adjustment(ref=ref, account_id=account_id, amount=Decimal(amount), at=MORNING, version=version)
     db.write(lambda tx: holdings.insert_adjustments(tx, 1, "paper", adjustments=[came]))
 
 
-def test_flows_are_an_accounts_own_oldest_first_to_the_last_digit(mirrored: Database) -> None:
-    adjust(mirrored, "t2", "ann", amount="-0.01", at=EVENING)
-    adjust(mirrored, "t1", "ann", amount="123456789012.345678901", at=MORNING)
-    adjust(mirrored, "t3", "bob", amount="7", at=MORNING)
+def test_flows_are_an_accounts_own_in_the_order_they_were_seen_to_the_last_digit(mirrored: Database) -> None:
+    adjust(mirrored, "t1", "ann", amount="-0.01", version=10)
+    adjust(mirrored, "t2", "ann", amount="123456789012.345678901", version=9)
+    adjust(mirrored, "t3", "bob", amount="7", version=9)
     assert flows(mirrored, "ann") == [
-        CashFlow(MORNING, Decimal("123456789012.345678901")),
-        CashFlow(EVENING, Decimal("-0.01")),
+        CashFlow(9, Decimal("123456789012.345678901")),
+        CashFlow(10, Decimal("-0.01")),
     ]
-    assert flows(mirrored, "bob") == [CashFlow(MORNING, Decimal(7))]
+    assert flows(mirrored, "bob") == [CashFlow(9, Decimal(7))]
     assert flows(mirrored, "cat") == []
     assert flows(mirrored, "ann", shard=2) == []
 
 
-def test_flows_begin_with_the_day_in_utc(mirrored: Database) -> None:
-    midnight = datetime(2026, 3, 3, tzinfo=UTC)
-    adjust(mirrored, "t1", "ann", amount="1", at=midnight - timedelta(microseconds=1))
-    adjust(mirrored, "t2", "ann", amount="2", at=midnight)
-    assert [flow.amount for flow in flows(mirrored, "ann", since=midnight.date())] == [2]
-    assert [flow.amount for flow in flows(mirrored, "ann")] == [1, 2]
+def test_a_transfer_that_is_seen_again_keeps_the_version_that_saw_it_first(mirrored: Database) -> None:
+    adjust(mirrored, "t1", "ann", amount="5", version=3)
+    adjust(mirrored, "t1", "ann", amount="5", version=4)
+    assert flows(mirrored, "ann") == [CashFlow(3, Decimal(5))]

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from trimtab.api.auth import Caller
 from trimtab.api.body import json_object
 from trimtab.api.front import AnyRequest, Front, FrontDesk
-from trimtab.api.glider_errors import Invalid
+from trimtab.api.glider_errors import Invalid, Missing
 from trimtab.api.glider_ids import Names, enrollment_id_in, uuid_of_ulid
 from trimtab.api.shapes import Query, Record
 from trimtab.core.enrollment import Enrollment
@@ -47,11 +47,11 @@ class Call:
 
     @property
     def enrollment_id(self) -> str:
-        """The enrollment that the path names. Raises NotFound for what cannot be one."""
+        """The enrollment that the path names. Raises Missing for what cannot be one."""
         given = self.path["portfolioId"]
         found = enrollment_id_in(given)
         if found is None:
-            raise NotFound("enrollment", given)
+            raise Missing("enrollment", given)
         return found
 
     def enrollment(self, tx: Tx) -> Enrollment:
@@ -66,7 +66,7 @@ class Call:
         given = self.path["strategyId"]
         found = uuid_of_ulid(given)
         if found is None:
-            raise NotFound("strategy", given)
+            raise Missing("strategy", given)
         return found
 
 

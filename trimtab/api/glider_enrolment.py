@@ -125,17 +125,17 @@ def _checked(call: Call, flow: Flow) -> EnrollRequest:
     """What the flow lets us enroll, if the second stage agrees with the first and is signed."""
     body = call.body
     given = {
-        "ownerAccountId": normal_caip(body["ownerAccountId"]),
+        "ownerAccountId": call.names.owner_in(body["ownerAccountId"]),
         "strategyId": uuid_of_ulid(body["strategyId"]),
         "chainIds": tuple(body["chainIds"]),
-        "accountIndex": int(body["accountIndex"]),
+        "accountIndex": body["accountIndex"],
         "agentAccountId": normal_caip(body["agentAccountId"]),
     }
     begun = {
         "ownerAccountId": flow.owner,
         "strategyId": flow.strategy_id,
         "chainIds": flow.chain_ids,
-        "accountIndex": flow.account_index,
+        "accountIndex": str(flow.account_index),
         "agentAccountId": flow.agent,
     }
     differing = [f"{name}: is not what the flow began with" for name in begun if given[name] != begun[name]]
@@ -161,8 +161,8 @@ def _checked(call: Call, flow: Flow) -> EnrollRequest:
 
 def _owner_in(call: Call) -> str:
     """The owner, in the one spelling it has here. Raises Invalid."""
-    owner = normal_caip(call.body["ownerAccountId"])
-    if evm_address(owner) is None and call.names.account_in(owner) is None:
+    owner = call.names.owner_in(call.body["ownerAccountId"])
+    if owner is None or (evm_address(owner) is None and call.names.account_in(owner) is None):
         raise Invalid([f"ownerAccountId: must be {call.names.account('<account id>')} or eip155:0:<address>"])
     if call.body.get("accountType", "ECDSA") != "ECDSA":
         raise Invalid(["accountType: signatures of contracts cannot be verified here"])
@@ -182,9 +182,13 @@ def _chain_ids_in(call: Call, owner: str) -> tuple[int, ...]:
 
 def _unavailable(call: Call, error: TrimtabError) -> TrimtabError:
     """What is not there is a wrong value in a body, never a missing resource (notes, 9.13)."""
-    if isinstance(error, NotFound) and error.noun == "account":
-        return Invalid(["ownerAccountId: no such account"])
-    return StrategyUnavailable(call.body["strategyId"])
+    match error:
+        case StrategyNotActive():
+            return Invalid(["strategyId: the strategy has an asset that cannot be traded now"])
+        case NotFound(noun="account"):
+            return Invalid(["ownerAccountId: no such account"])
+        case _:
+            return StrategyUnavailable(call.body["strategyId"])
 
 
 _STAGE_ONE = "Begin an enrolment: get the message that the owner signs"

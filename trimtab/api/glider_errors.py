@@ -35,6 +35,17 @@ class Invalid(errors.TrimtabError):
 
 
 @dataclass
+class Missing(errors.TrimtabError):
+    """A path names what is not there; `given` is the id as it came."""
+
+    noun: str
+    given: str
+
+    def __str__(self) -> str:
+        return f"{NOUNS[self.noun]} with ID {self.given} not found"
+
+
+@dataclass
 class StrategyUnavailable(errors.TrimtabError):
     """An enrolment names a strategy that is not there for it; `given` is the id as it came."""
 
@@ -61,6 +72,7 @@ TABLE: Mapping[type[Exception], tuple[int, str, str | None]] = {
     KeyInvalid: (401, "API_102", "API key is invalid"),
     KeyExpired: (401, "API_103", "API key has expired"),
     ScopeMissing: (403, "API_104", None),
+    Missing: (404, "API_006", None),
     errors.NotFound: (404, "API_006", None),
     errors.StrategyNotActive: (404, "API_006", None),
     FlowConflict: (409, "API_008", "This flowId was used with another body"),
@@ -121,21 +133,16 @@ def _refusal_of_framework(error: HTTPException) -> Response[dict[str, object]]:
 
 def _message(error: Exception) -> str:
     match error:
+        case errors.NotFound(noun="enrollment", id=id_):
+            return str(Missing("enrollment", glider_ids.portfolio_id(id_)))
         case errors.NotFound(noun=noun, id=id_):
-            return f"{NOUNS[noun]} with ID {_shown_id(noun, id_)} not found"
+            return str(Missing(noun, glider_ids.ulid(id_)))
         case errors.StrategyNotActive(id=id_):
-            return f"Strategy with ID {glider_ids.ulid(id_)} not found"
+            return str(Missing("strategy", glider_ids.ulid(id_)))
         case ScopeMissing(scope=scope):
             return f"API key lacks the {scope} scope"
         case _:
             return str(error)
-
-
-def _shown_id(noun: str, id_: str) -> str:
-    """Our ids in the spelling of this wire, any other text as it came."""
-    spelled = glider_ids.ulid(id_)
-    is_ours = spelled != id_
-    return f"{glider_ids.PORTFOLIO_PREFIX}{spelled}" if noun == "enrollment" and is_ours else spelled
 
 
 def details_of(error: Exception) -> Sequence[str]:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from trimtab.api.body import uuid_of
 from trimtab.core.enrollment import Enrollment
 from trimtab.core.run import Initiator, Run, RunKind
 
@@ -32,11 +33,8 @@ _EVM_OWNER = re.compile(r"eip155:0:(0x[0-9a-f]{40})", re.ASCII)
 
 
 def ulid(id_: str) -> str:
-    """A UUID as 26 digits of Crockford's base 32; anything else as it is."""
-    try:
-        number = UUID(id_).int
-    except ValueError:
-        return id_
+    """A UUID as 26 digits of Crockford's base 32."""
+    number = UUID(id_).int
     shifts = range(BITS_PER_DIGIT * (ULID_LENGTH - 1), -1, -BITS_PER_DIGIT)
     return "".join(DIGITS[number >> shift & 31] for shift in shifts)
 
@@ -102,7 +100,17 @@ class Names:
     def account_in(self, owner: str) -> str | None:
         """The account that an owner id of this broker names."""
         prefix = self.account("")
-        return owner.removeprefix(prefix) if owner.startswith(prefix) else None
+        return uuid_of(owner.removeprefix(prefix)) if owner.startswith(prefix) else None
+
+    def owner_in(self, text: str) -> str | None:
+        """An owner id in the one spelling it has here; None if it cannot be anybody's."""
+        owner = normal_caip(text)
+        if owner.startswith("eip155:"):
+            return owner if evm_address(owner) else None
+        if owner.startswith(self.account("")):
+            account_id = self.account_in(owner)
+            return None if account_id is None else self.account(account_id)
+        return owner
 
     def asset(self, symbol: str) -> str:
         if CAIP_19.fullmatch(symbol):

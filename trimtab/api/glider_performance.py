@@ -56,10 +56,11 @@ class PerformanceOut(Out, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """The account at the present instant; no value if it cannot be valued."""
+    """The account at the present instant, as the mirror shows it; no value if it cannot be valued."""
 
     at: datetime
     value: Decimal | None
+    mirror_version: int
 
 
 def performance_out(
@@ -67,7 +68,8 @@ def performance_out(
 ) -> PerformanceOut:
     """The ids as the wire writes them."""
     if live.value is not None:
-        history = history.with_live(Valuation(live.at, round_nearest(live.value, CENT_PLACES)))
+        value = round_nearest(live.value, CENT_PLACES)
+        history = history.with_live(Valuation(live.at, value, live.mirror_version))
     found = points(history)
     shown = [_point_out(point, percent) for point, percent in zip(found, changes(found, method), strict=True)]
     if live.value is not None:

@@ -3,9 +3,9 @@
 from trimtab.api import glider_requests as requests
 from trimtab.api import glider_wire as wire
 from trimtab.api.glider_call import Call, Operation, PageOf
+from trimtab.api.glider_errors import Invalid, Missing
 from trimtab.api.glider_ids import (
     is_same_operation,
-    normal_caip,
     operation_id,
     portfolio_id,
     run_id_in,
@@ -17,7 +17,6 @@ from trimtab.api.glider_performance import Live, PerformanceOut, performance_out
 from trimtab.api.glider_positions import PositionsOut, positions_out
 from trimtab.api.shapes import Choice, Query
 from trimtab.core.enrollment import Enrollment, EnrollmentState
-from trimtab.core.errors import NotFound
 from trimtab.core.performance import History, Method
 from trimtab.core.run import OrderState, Run, RunState
 from trimtab.core.sessions import next_calendar_open
@@ -38,7 +37,7 @@ from trimtab.store import (
     valuations,
 )
 from trimtab.store.enrollments import EnrollmentFilter
-from trimtab.store.holdings import Block
+from trimtab.store.holdings import Mirror
 
 READ = "portfolios:read"
 WRITE = "portfolios:write"
@@ -60,11 +59,14 @@ def list_portfolios(call: Call) -> PageOf:
 
 
 def _filter_in(call: Call) -> EnrollmentFilter:
-    owner, strategy, status = (call.query.get(name) for name in ("ownerAccountId", "strategyId", "status"))
+    given, strategy, status = (call.query.get(name) for name in ("ownerAccountId", "strategyId", "status"))
+    owner = None if given is None else call.names.owner_in(given)
+    if given is not None and owner is None:
+        raise Invalid(["ownerAccountId: is not an id of an owner"])
     account_id = None if owner is None else call.names.account_in(owner)
     return EnrollmentFilter(
         account_id=account_id,
-        owner=None if owner is None or account_id is not None else normal_caip(owner),
+        owner=owner if account_id is None else None,
         # Well formed but too large for a ULID: it names nothing, and so finds nothing.
         strategy_id=None if strategy is None else uuid_of_ulid(strategy) or strategy,
         state=None if status is None else EnrollmentState(status),
@@ -99,19 +101,20 @@ def show_positions(call: Call) -> PositionsOut:
 def show_performance(call: Call) -> PerformanceOut:
     desk = call.front.desk
 
-    def read(tx: Tx) -> tuple[Enrollment, Block, History]:
+    def read(tx: Tx) -> tuple[Enrollment, Mirror, History]:
         enrollment = call.enrollment(tx)
         since = enrollment.created_at.date()
         history = History(
             valuations=tuple(valuations.history(tx, enrollment.shard, enrollment.account_id, since=since)),
-            flows=tuple(valuations.cash_flows(tx, enrollment.shard, enrollment.account_id, since=since)),
+            flows=tuple(valuations.cash_flows(tx, enrollment.shard, enrollment.account_id)),
         )
-        return enrollment, holdings.read(tx, enrollment.shard).block, history
+        return enrollment, holdings.read(tx, enrollment.shard), history
 
-    enrollment, block, history = desk.db.read(read)
+    enrollment, mirror, history = desk.db.read(read)
+    value = value_now(desk, mirror.block, enrollment.account_id)
     return performance_out(
         history,
-        Live(at=desk.clock(), value=value_now(desk, block, enrollment.account_id)),
+        Live(at=desk.clock(), value=value, mirror_version=mirror.version),
         portfolio_id=portfolio_id(enrollment.id),
         strategy_id=ulid(enrollment.strategy_id),
         method=Method(call.query.get("returnMethod", Method.MWR)),
@@ -136,7 +139,7 @@ def show_operation(call: Call) -> wire.OperationOut:
             or run.account_id != enrollment.account_id
             or not is_same_operation(given, operation_id(run, enrollment.id))
         ):
-            raise NotFound("run", given)
+            raise Missing("run", given)
         return wire.operation_out(run, enrollment.id, under_way=_under_way(tx, run))
 
     return call.front.desk.db.read(read)

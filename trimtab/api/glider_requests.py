@@ -17,6 +17,7 @@ from trimtab.core.sessions import CONTINUOUS_CALENDAR
 from trimtab.core.strategy import (
     DESCRIPTION_MAX,
     NAME_MAX,
+    PERCENT_PLACES,
     AssetTarget,
     CashTarget,
     Definition,
@@ -36,7 +37,7 @@ CHAIN_ID_MAX = 10**15 - 1
 NAME = Text(least=1, most=NAME_MAX, pattern=re.compile(r"(?s:.*\S.*)"), says="must not be blank")
 ASSET_ID = Text(least=1, most=256, pattern=CAIP_19, says="must be a CAIP-19 id")
 ACCOUNT_ID = Text(least=1, most=192, pattern=CAIP_10, says="must be a CAIP-10 id")
-ULID = Text(least=26, most=26, pattern=re.compile("[0-9A-Z]{26}"), says="must be a ULID")
+ULID = Text(least=1, most=64, pattern=re.compile("[0-9A-Z]{26}"), says="must be a ULID")
 PORTFOLIO_NAME = Nullable(
     Text(
         least=1,
@@ -46,7 +47,7 @@ PORTFOLIO_NAME = Nullable(
         says="may have letters, digits, spaces and - _ . ' : ( ) & / only",
     )
 )
-WEIGHT = Amount(least=Decimal(0), decimals=18)
+WEIGHT = Amount(least=Decimal("0.01"), decimals=PERCENT_PLACES)
 ALLOCATION = Record(
     fields={
         "assets": ListOf(
@@ -93,7 +94,7 @@ PORTFOLIO_PATCH = Record(fields={"portfolioName": PORTFOLIO_NAME}, strict=True)
 _ENROLMENT_FIELDS: dict[str, Shape] = {
     "ownerAccountId": ACCOUNT_ID,
     "strategyId": ULID,
-    "chainIds": ListOf(Integer(1, CHAIN_ID_MAX), least=0, most=CHAINS_MAX),
+    "chainIds": ListOf(Integer(-CHAIN_ID_MAX, CHAIN_ID_MAX), least=0, most=CHAINS_MAX),
     "accountType": Choice(("ECDSA", "ERC1271")),
 }
 SIGNATURE_BODY = Record(fields=_ENROLMENT_FIELDS, required=("ownerAccountId", "strategyId", "chainIds"))

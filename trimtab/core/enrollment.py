@@ -36,7 +36,8 @@ class TradeMarker(StrEnum):
 class Enrollment:
     """`evaluated_on` is the last session that was evaluated, `evaluated_version` the version it saw.
 
-    `next_due_at` is the next instant of an interval schedule. `owner`, a CAIP-10 id, holds the account
+    `next_due_at` is the next instant of an interval schedule, which begins anew with each of its
+    `resumptions`. `owner`, a CAIP-10 id, holds the account
     as its wallet number `account_index` on some chains; None where the account is its own owner.
     """
 
@@ -54,6 +55,7 @@ class Enrollment:
     trade_marker: TradeMarker = TradeMarker.DISCRETIONARY
     name: str | None = None
     next_due_at: datetime | None = None
+    resumptions: int = 0
     owner: str | None = None
     account_index: int = 0
     chain_ids: tuple[int, ...] = ()
@@ -137,9 +139,8 @@ class Standing:
 
 def enrolling_due(enrollment: Enrollment) -> Due:
     """The run that enrolling makes. On an interval schedule it is the first of the schedule's runs."""
-    slot = f"enrollment:{enrollment.id}"
-    if enrollment.next_due_at is not None:
-        slot = _schedule_slot(enrollment.next_due_at)
+    first_at = enrollment.next_due_at
+    slot = f"enrollment:{enrollment.id}" if first_at is None else _schedule_slot(enrollment, first_at)
     return _full(slot, "the account was enrolled")
 
 
@@ -249,10 +250,10 @@ def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[D
 
 
 def _schedule_due(standing: Standing) -> Due | None:
-    due_at = standing.enrollment.next_due_at
-    if standing.strategy.frequency is None or due_at is None or standing.now < due_at:
+    due_at, frequency = standing.enrollment.next_due_at, standing.strategy.frequency
+    if frequency is None or due_at is None or standing.now < due_at:
         return None
-    return _full(_schedule_slot(due_at), f"{standing.strategy.frequency} schedule")
+    return _full(_schedule_slot(standing.enrollment, due_at), f"{frequency} schedule")
 
 
 def _calendar_due(standing: Standing, policy: EvaluationPolicy, *, eligible_from: date | None) -> Due | None:
@@ -270,8 +271,8 @@ def _full(slot: str, cause: str) -> Due:
     return Due(kind=RunKind.FULL_REBALANCE, slot=slot, cause=cause)
 
 
-def _schedule_slot(due_at: datetime) -> str:
-    return f"due:{due_at.isoformat()}"
+def _schedule_slot(enrollment: Enrollment, due_at: datetime) -> str:
+    return f"due:{enrollment.id}:{enrollment.resumptions}:{due_at.isoformat()}"
 
 
 def _session_slot(standing: Standing) -> str:

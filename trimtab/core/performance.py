@@ -5,14 +5,14 @@ the periods are linked by multiplying. Money-weighted (modified Dietz; P. Dietz,
 Measuring Investment Performance", 1966): the gain over the capital that was at work on average.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from trimtab.core.money import HUNDRED, ZERO
 
@@ -29,17 +29,20 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """What an account was worth at an instant, in dollars."""
+    """What an account was worth at an instant, in dollars, as this version of the mirror showed it."""
 
     at: datetime
     value: Decimal
+    mirror_version: int
 
 
 @dataclass(frozen=True, slots=True)
 class CashFlow:
-    """Dollars that came into an account (positive) or left it (negative) without a trade."""
+    """Dollars that came into an account (positive) or left it (negative) without a trade, and the
+    first version of the mirror that contains them.
+    """
 
-    at: datetime
+    mirror_version: int
     amount: Decimal
 
 
@@ -84,20 +87,20 @@ class Window:
 def points(history: History) -> list[Point]:
     """One point for each valuation.
 
-    A flow counts in the first point that it can be seen in: the first one valued at or after it, which
-    need not be of its day. The first point begins the record: what came before is part of its value,
-    and what came after the last one cannot be seen yet.
+    Its flow is what the mirror had seen come by then, less what it had seen by the point before. Time
+    cannot tell: a deposit may come at the very instant of a valuation, and after it. The first point
+    begins the record: what was seen before is part of its value, and what was seen after the last one
+    is in none.
     """
-    marks = [valuation.at for valuation in history.valuations]
-    assert all(a.date() < b.date() for a, b in pairwise(marks)), "one valuation a day, oldest first"
-    flows = [ZERO] * len(marks)
-    for flow in history.flows:
-        index = bisect_left(marks, flow.at)
-        if 0 < index < len(marks):
-            flows[index] += flow.amount
+    days = [valuation.at.date() for valuation in history.valuations]
+    assert all(a < b for a, b in pairwise(days)), "one valuation a day, oldest first"
+    flows = sorted(history.flows, key=lambda flow: flow.mirror_version)
+    versions = [flow.mirror_version for flow in flows]
+    sums = list(accumulate((flow.amount for flow in flows), initial=ZERO))
+    seen = [sums[bisect_right(versions, valuation.mirror_version)] for valuation in history.valuations]
     return [
-        Point(at=valuation.at, value=valuation.value, flow=flow)
-        for valuation, flow in zip(history.valuations, flows, strict=True)
+        Point(at=valuation.at, value=valuation.value, flow=by_then - before)
+        for valuation, by_then, before in zip(history.valuations, seen, seen[:1] + seen[:-1], strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from trimtab.core.errors import AccountNotActive, AlreadyEnrolled, NotFound
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
 from trimtab.engine.strategy_actions import require_followable
-from trimtab.store import enrollments, runs, shards
+from trimtab.store import enrollments, runs, shards, strategies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def end_enrollment(desk: Desk, tenant_id: str, enrollment_id: str) -> None:
         enrollments.end(tx, enrollment_id, now)
         run = runs.open_of_account(tx, enrollment.shard, enrollment.account_id)
         if run is not None and run.enrollment_id == enrollment_id:
-            runs.cancel_queued(tx, run.id, reason="the subscription was deleted", now=now)
+            runs.cancel_queued(tx, run.id, reason="the account no longer follows these weights", now=now)
 
     _change(desk, tenant_id, enrollment_id, change=store)
 
@@ -150,9 +150,13 @@ def pause(desk: Desk, tenant_id: str, enrollment_id: str) -> Enrollment:
 
 def resume(desk: Desk, tenant_id: str, enrollment_id: str) -> Enrollment:
     """Automatic runs again; an interval schedule is due at once. An active one stays as it is."""
-    return _change(
-        desk, tenant_id, enrollment_id, change=lambda tx, _, now: enrollments.resume(tx, enrollment_id, now)
-    )
+
+    def store(tx: Tx, enrollment: Enrollment, now: datetime) -> None:
+        strategy = strategies.heads(tx, [enrollment.strategy_id])[enrollment.strategy_id]
+        due_at = None if strategy.frequency is None else now
+        enrollments.resume(tx, enrollment_id, due_at=due_at, now=now)
+
+    return _change(desk, tenant_id, enrollment_id, change=store)
 
 
 def rename(desk: Desk, tenant_id: str, enrollment_id: str, *, name: str | None) -> Enrollment:

@@ -10,11 +10,12 @@ from datetime import timedelta
 from hashlib import sha256
 
 from trimtab.core.enrollment import Enrollment, Flow
-from trimtab.core.errors import NotFound, TrimtabError
+from trimtab.core.errors import TrimtabError
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
 from trimtab.engine.enrollment_actions import EnrollRequest, enroll, require_account
-from trimtab.store import enrollments, flows, strategies
+from trimtab.engine.strategy_actions import require_followable
+from trimtab.store import enrollments, flows
 from trimtab.store.flows import Answer
 
 FLOW_LASTS = timedelta(hours=24)
@@ -33,8 +34,8 @@ class FlowRequest:
 
 
 def begin_flow(desk: Desk, tenant_id: str, request: FlowRequest) -> Flow:
-    """Store the first stage. Raises NotFound for an account or strategy that the tenant may not use, and
-    AccountNotActive.
+    """Store the first stage. Raises NotFound for an account or strategy that the tenant may not use,
+    AccountNotActive and StrategyNotActive.
     """
     if request.account_id is not None:
         require_account(desk, tenant_id, request.account_id)
@@ -42,8 +43,7 @@ def begin_flow(desk: Desk, tenant_id: str, request: FlowRequest) -> Flow:
     flow_id = desk.new_id()
 
     def store(tx: Tx) -> Flow:
-        if strategies.visible(tx, tenant_id, request.strategy_id) is None:
-            raise NotFound("strategy", request.strategy_id)
+        require_followable(tx, tenant_id, request.strategy_id)
         is_wallet = request.account_id is None
         flow = Flow(
             id=flow_id,

@@ -41,7 +41,14 @@ class Followed:
             return
         holdings.write(tx, turn.shard, mirror=self.mirror)
         adjustments = [
-            Adjustment(ref=t.ref, account_id=t.account_id, amount=t.amount, at=t.at) for t in self.transfers
+            Adjustment(
+                ref=t.ref,
+                account_id=t.account_id,
+                amount=t.amount,
+                at=t.at,
+                version=self.mirror.version,
+            )
+            for t in self.transfers
         ]
         name = turn.desk.broker.traits.name
         holdings.insert_adjustments(tx, turn.shard, name, adjustments=adjustments)

@@ -110,7 +110,6 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
     A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
     StrategyNotActive (it has ended), InvalidStrategy and IneligibleAssets.
     """
-    now = desk.clock()
     before = desk.db.read(lambda tx: _require(tx, tenant_id, strategy_id))
     definition = _changed(before.definition, change)
     _refuse_problems(definition)
@@ -127,6 +126,8 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
             after = replace(after, status=StrategyStatus.ACTIVE)
         if after == head:
             return head
+        # Once the strategy is ours: a later version is not older.
+        now = desk.clock()
         after = replace(after, updated_at=now)
         refuse_nesting(tx, after)
         if after.version != head.version:
@@ -169,7 +170,7 @@ def _next_head(head: Strategy, change: StrategyChange) -> Strategy:
 def change_tenant_preferences(
     desk: Desk, tenant_id: str, change: Callable[[Preferences], Preferences]
 ) -> Preferences:
-    """Change what a tenant prefers wherever a strategy of its own prefers nothing."""
+    """Change what a tenant prefers for its accounts, wherever the strategies they follow prefer nothing."""
 
     def store(tx: Tx) -> Preferences:
         changed = change(preferences.locked_of_tenant(tx, tenant_id))

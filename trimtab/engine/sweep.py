@@ -21,6 +21,7 @@ from trimtab.core.enrollment import (
     queued_run,
 )
 from trimtab.core.plan import Holdings
+from trimtab.core.run import Run
 from trimtab.core.sessions import Sessions, Span, calendar_due
 from trimtab.core.strategy import Strategy, StrategyStatus, Weights
 from trimtab.database import Tx
@@ -101,7 +102,7 @@ def sweep(turn: Turn) -> Effects[None]:
         stored = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
         turn.created = frozenset(stored)
     turn.evaluated = frozenset(findings.evaluated)
-    yield from keep_values(turn, followed, prices=prices)
+    yield from keep_values(turn, followed.mirror, prices=prices)
 
 
 def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime | None:
@@ -224,14 +225,26 @@ def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
 
 
 def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> set[str]:
-    """Insert the first run of each enrollment whose slot is free; remember what was evaluated, and the
-    holdings it was evaluated by.
+    """Insert what is due; remember what was evaluated, and the holdings it was evaluated by.
+
+    Where a client was faster, with a run of its own or by pausing, what is due stays due.
     """
     followed.store(tx, turn)
+    concerned = {e.id for e, _, _ in findings.due} | {e.id for e, _ in findings.moved}
+    active = enrollments.still_active(tx, concerned) if concerned else set()
+    queued = _first_free(tx, turn, findings, active=active)
+    stored = runs.insert(tx, queued)
+    overtaken = concerned - active | {run.enrollment_id for run in queued if run.id not in stored}
     for (on, version), ids in findings.marks.items():
-        enrollments.set_evaluated(tx, turn.shard, ids, on=on, version=version)
-    enrollments.set_next_due(tx, turn.shard, findings.moved)
-    active = enrollments.still_active(tx, [e.id for e, _, _ in findings.due]) if findings.due else set()
+        evaluated = [id_ for id_ in ids if id_ not in overtaken]
+        enrollments.set_evaluated(tx, turn.shard, evaluated, on=on, version=version)
+    moved = [(enrollment, at) for enrollment, at in findings.moved if enrollment.id not in overtaken]
+    enrollments.set_next_due(tx, turn.shard, moved)
+    return stored
+
+
+def _first_free(tx: Tx, turn: Turn, findings: _Findings, *, active: set[str]) -> list[Run]:
+    """For each enrollment that is still active, the first run that is due and whose slot is free."""
     due_now = [finding for finding in findings.due if finding[0].id in active]
     accounts = [enrollment.account_id for enrollment, _, _ in due_now]
     slots = {due.slot for _, _, dues in due_now for due in dues}
@@ -243,4 +256,4 @@ def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> se
             version = strategy.version
             run_id = turn.desk.new_id()
             queued.append(queued_run(enrollment, free, run_id=run_id, strategy_version=version, now=turn.now))
-    return runs.insert(tx, queued)
+    return queued

@@ -12,23 +12,22 @@ from operator import mul
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
 from trimtab.engine.desk import Desk, Effects, read
-from trimtab.engine.mirror import Followed
 from trimtab.engine.turn import Turn
 from trimtab.store import valuations
-from trimtab.store.holdings import Block
+from trimtab.store.holdings import Block, Mirror
 
 
-def keep_values(turn: Turn, followed: Followed, *, prices: Mapping[str, Decimal]) -> Effects[None]:
+def keep_values(turn: Turn, mirror: Mirror, *, prices: Mapping[str, Decimal]) -> Effects[None]:
     """Store what the accounts that have no value today are worth; the mirror must have been stored."""
-    block = followed.mirror.block
-    # A transfer may have happened since the turn began: the mirror shows it, so it is not after us.
-    at = max([turn.now, *(transfer.at for transfer in followed.transfers)])
+    at, block = turn.now, mirror.block
     rows = yield from read(
         lambda tx: valuations.unvalued(tx, turn.shard, on=at.date(), accounts=len(block.account_ids))
     )
     cents = in_cents(block, prices, rows=rows)
     if cents:
-        yield from turn.commit(lambda tx: valuations.add(tx, turn.shard, cents, at=at))
+        yield from turn.commit(
+            lambda tx: valuations.add(tx, turn.shard, cents, at=at, version=mirror.version)
+        )
 
 
 def value_now(desk: Desk, block: Block, account_id: str) -> Decimal | None:

@@ -182,38 +182,24 @@ def still_active(tx: Tx, enrollment_ids: Collection[str]) -> set[str]:
     return {row["id"] for row in rows}
 
 
-def pause(tx: Tx, enrollment_id: str, now: datetime) -> bool:
-    """Whether it was active, and is paused now."""
-    return _set_state(tx, enrollment_id, seen=EnrollmentState.ACTIVE, state=EnrollmentState.PAUSED, now=now)
-
-
-def resume(tx: Tx, enrollment_id: str, now: datetime) -> bool:
-    """Whether it was paused, and is active now, with what an interval schedule makes due."""
-    resumed = _set_state(
-        tx, enrollment_id, seen=EnrollmentState.PAUSED, state=EnrollmentState.ACTIVE, now=now
+def pause(tx: Tx, enrollment_id: str, now: datetime) -> None:
+    """Pause an active one."""
+    tx.execute(
+        "UPDATE enrollments SET state = 'paused', updated_at = :now WHERE id = :id AND state = 'active'",
+        id=enrollment_id,
+        now=micros(now),
     )
-    if resumed:
-        tx.execute(
-            "UPDATE enrollments SET next_due_at = :now WHERE id = :id AND next_due_at IS NOT NULL",
-            id=enrollment_id,
-            now=micros(now),
-        )
-    return resumed
 
 
-def _set_state(
-    tx: Tx, enrollment_id: str, *, seen: EnrollmentState, state: EnrollmentState, now: datetime
-) -> bool:
-    return (
-        tx.execute(
-            """UPDATE enrollments SET state = :state, updated_at = :now
-               WHERE id = :id AND state = :seen""",
-            id=enrollment_id,
-            state=state,
-            seen=seen,
-            now=micros(now),
-        )
-        == 1
+def resume(tx: Tx, enrollment_id: str, *, due_at: datetime | None, now: datetime) -> None:
+    """Make a paused one active; `due_at` is when an interval schedule is due next."""
+    tx.execute(
+        """UPDATE enrollments SET state = 'active', next_due_at = :due_at, updated_at = :now,
+                  resumptions = resumptions + 1
+           WHERE id = :id AND state = 'paused'""",
+        id=enrollment_id,
+        due_at=_micros_or_none(due_at),
+        now=micros(now),
     )
 
 
@@ -302,6 +288,7 @@ def _enrollment(row: Row) -> Enrollment:
         trade_marker=TradeMarker(row["trade_marker"]),
         name=row["name"],
         next_due_at=_instant_or_none(row["next_due_at"]),
+        resumptions=row["resumptions"],
         owner=row["owner"],
         account_index=row["account_index"] or 0,
         chain_ids=_CHAIN_IDS.decode(row["chain_ids"] or "[]"),

@@ -159,18 +159,23 @@ def write(tx: Tx, shard: int, mirror: Mirror) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adjustment:
-    """Cash that came (positive) or went without a trade of ours; `ref` is the broker's."""
+    """Cash that came (positive) or went without a trade of ours; `ref` is the broker's.
+
+    `version` is the first of the mirror that contains it.
+    """
 
     ref: str
     account_id: str
     amount: Decimal
     at: datetime
+    version: int
 
 
 def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adjustment]) -> None:
     tx.many(
-        """INSERT INTO adjustments (shard, broker, ref, account_id, amount, at)
-           VALUES (:shard, :broker, :ref, :account_id, :amount, :at) ON CONFLICT (broker, ref) DO NOTHING""",
+        """INSERT INTO adjustments (shard, broker, ref, account_id, amount, at, version)
+           VALUES (:shard, :broker, :ref, :account_id, :amount, :at, :version)
+           ON CONFLICT (broker, ref) DO NOTHING""",
         [
             {
                 "shard": shard,
@@ -179,6 +184,7 @@ def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adj
                 "account_id": a.account_id,
                 "amount": a.amount,
                 "at": micros(a.at),
+                "version": a.version,
             }
             for a in adjustments
         ],

@@ -2,11 +2,12 @@
 
 An account's record stands where the account stands in the mirror, for a fold leaves every account in
 its place and appends new ones: so the history of one account is read without unpacking the others'.
-Each record has its own instant, because an account that comes in the course of a day is valued then.
+Each record has its own instant, because an account that comes in the course of a day is valued then,
+and the version of the mirror it was made from, which tells what money it contains.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -22,9 +23,10 @@ CENTS_MAX = 2**63 - 1
 
 # In place of the cents of an account that could not be valued.
 _NO_VALUE = -(2**63)
-# A record: cents, and when, in microseconds since 1970.
+# A record: cents, when, in microseconds since 1970, and the version of the mirror.
 _FIELDS = np.dtype("<i8")
-_RECORD_BYTES = 2 * _FIELDS.itemsize
+_WIDTH = 3
+_RECORD_BYTES = _WIDTH * _FIELDS.itemsize
 
 
 def unvalued(tx: Tx, shard: int, *, on: date, accounts: int) -> list[int]:
@@ -33,16 +35,18 @@ def unvalued(tx: Tx, shard: int, *, on: date, accounts: int) -> list[int]:
     return [*np.flatnonzero(cents == _NO_VALUE).tolist(), *range(len(cents), accounts)]
 
 
-def add(tx: Tx, shard: int, cents: Mapping[int, int], *, at: datetime) -> None:
-    """Store what accounts are worth at `at`, by their rows; one that has a value on that day keeps it."""
+def add(tx: Tx, shard: int, cents: Mapping[int, int], *, at: datetime, version: int) -> None:
+    """Store what accounts are worth at `at`, by their rows, as this version of the mirror shows them; one
+    that has a value on that day keeps it.
+    """
     on = at.astimezone(UTC).date()
     before = _read(tx, shard, on)
-    records = np.full((max(len(before), max(cents) + 1), 2), _NO_VALUE, _FIELDS)
+    records = np.full((max(len(before), max(cents) + 1), _WIDTH), _NO_VALUE, _FIELDS)
     records[: len(before)] = before
     for row, amount in cents.items():
         assert abs(amount) <= CENTS_MAX, "what does not fit has no value"
         if records[row, 0] == _NO_VALUE:
-            records[row] = amount, micros(at)
+            records[row] = amount, micros(at), version
     tx.execute(
         """INSERT INTO valuations (shard, valued_on, valued_at, block)
            VALUES (:shard, :on, :at, :block)
@@ -62,7 +66,7 @@ def _read(tx: Tx, shard: int, on: date) -> NDArray[np.int64]:
         on=on.isoformat(),
     )
     packed = b"" if row is None else row["block"]
-    return np.frombuffer(packed, _FIELDS).reshape(-1, 2)
+    return np.frombuffer(packed, _FIELDS).reshape(-1, _WIDTH)
 
 
 def history(tx: Tx, shard: int, account_id: str, *, since: date) -> list[Valuation]:
@@ -78,21 +82,23 @@ def history(tx: Tx, shard: int, account_id: str, *, since: date) -> list[Valuati
         shard=shard,
         since=since.isoformat(),
     )
-    records = np.frombuffer(b"".join(row["record"] for row in found), _FIELDS).reshape(-1, 2).tolist()
+    records = np.frombuffer(b"".join(row["record"] for row in found), _FIELDS).reshape(-1, _WIDTH).tolist()
     return [
-        Valuation(instant(at), Decimal(cents).scaleb(-CENT_PLACES))
-        for cents, at in records
+        Valuation(instant(at), Decimal(cents).scaleb(-CENT_PLACES), version)
+        for cents, at, version in records
         if cents != _NO_VALUE
     ]
 
 
-def cash_flows(tx: Tx, shard: int, account_id: str, *, since: date) -> list[CashFlow]:
-    """Cash that came to the account or left it from the beginning of `since` on, oldest first."""
+def cash_flows(tx: Tx, shard: int, account_id: str) -> list[CashFlow]:
+    """Cash that ever came to the account or left it, in the order in which the mirror saw it.
+
+    All of it: the broker may show a transfer days after the instant that it bears.
+    """
     rows = tx.rows(
-        """SELECT at, amount FROM adjustments
-           WHERE shard = :shard AND account_id = :account_id AND at >= :since ORDER BY at, ref""",
+        """SELECT version, amount FROM adjustments
+           WHERE shard = :shard AND account_id = :account_id ORDER BY version, ref""",
         shard=shard,
         account_id=account_id,
-        since=micros(datetime.combine(since, time(), UTC)),
     )
-    return [CashFlow(instant(row["at"]), Decimal(row["amount"])) for row in rows]
+    return [CashFlow(row["version"], Decimal(row["amount"])) for row in rows]

@@ -1,6 +1,7 @@
 """What Glider's dialect needs: interval schedules, swap preferences, public strategies, enrolment flows.
 
-`next_due_at` is the instant of an enrollment's next scheduled run; `owner`, `account_index` and
+`next_due_at` is the instant of an enrollment's next scheduled run, `resumptions` how often it was paused
+and went on; `owner`, `account_index` and
 `chain_ids` say who enrolled it, where that is more than the account itself. An order may carry the
 price it must not be worse than and the impact it must not exceed. `valuations` holds one packed block
 of equities per shard and day.
@@ -28,6 +29,7 @@ ALTER TABLE strategy_versions ADD COLUMN change_log TEXT;
 
 ALTER TABLE enrollments ADD COLUMN name TEXT;
 ALTER TABLE enrollments ADD COLUMN next_due_at BIGINT;
+ALTER TABLE enrollments ADD COLUMN resumptions INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE enrollments ADD COLUMN owner TEXT;
 ALTER TABLE enrollments ADD COLUMN account_index INTEGER;
 ALTER TABLE enrollments ADD COLUMN chain_ids TEXT;
@@ -62,7 +64,10 @@ CREATE TABLE valuations (
     block {blob} NOT NULL,
     PRIMARY KEY (shard, valued_on)
 );
-CREATE INDEX adjustments_account ON adjustments (shard, account_id, at);
+
+-- The first version of the mirror that contains it; 0 in rows that are older than all valuations.
+ALTER TABLE adjustments ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX adjustments_account ON adjustments (shard, account_id, version);
 """
 
 
