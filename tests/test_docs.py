@@ -178,10 +178,15 @@ class Reader:
             words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
         )
         if "keys create" in command.text:
-            key_id, secret = (re.search(rf"{label}\s+(\S+)", run.stdout) for label in ("key id", "secret"))
-            assert key_id is not None
-            assert secret is not None
-            self.variables |= {"KEY": f"{key_id[1]}:{secret[1]}", "API": self.url}
+            found = {
+                label: re.search(rf"{label}\s+(\S+)", run.stdout) for label in ("id", "secret", "api key")
+            }
+            key_id, secret, api_key = (match[1] for match in found.values() if match is not None)
+            self.variables |= {
+                "KEY": f"{key_id}:{secret}",
+                "GLIDER": f"x-api-key: {api_key}",
+                "API": self.url,
+            }
         else:
             assert command.output in run.stdout
 
@@ -191,11 +196,11 @@ class Reader:
         method = options.get("-X", "POST" if "-d" in options else "GET")
         name, _, content_type = options.get("-H", "accept: */*").partition(": ")
         (address,) = (word for word in words if word.startswith(self.url))
-        user, _, secret = options["-u"].partition(":")
+        user, _, secret = options.get("-u", "").partition(":")
         answer = httpx.request(
             method,
             address,
-            auth=(user, secret),
+            auth=(user, secret) if user else None,
             headers={name: content_type},
             content=options.get("-d"),
             verify=NO_TLS,

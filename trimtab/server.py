@@ -46,7 +46,7 @@ def application(installation: Installation) -> Dispatch:
         rate=RateLimit(settings.rate_limit),
     )
     front = FrontDesk(desk=installation.desk, door=door)
-    applications = {"/v1/": alpaca_application(front), "/v2/": glider_application(front)}
+    applications = {"/v1/": alpaca_application(front), "/v2/": glider_application(front.desk, door)}
     if settings.sandbox:
         applications["/sandbox/"] = sandbox_application(front, installation.paper)
     probes = probes_application(front, needs_key=not settings.is_loopback)

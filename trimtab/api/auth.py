@@ -1,6 +1,7 @@
 """Who is calling: three forms of one key, checked in constant time against its stored hash.
 
-HTTP Basic, the `APCA-API-*` headers and `x-api-key` lead to the same row. A route cannot forget its
+HTTP Basic, the `APCA-API-*` headers and `x-api-key` lead to the same row; a dialect says which of them
+it takes. A route cannot forget its
 scope: the tenant, without which nothing can be read, comes from `admit`.
 """
 
@@ -58,13 +59,18 @@ class Credentials:
 
 
 def credentials(headers: Mapping[str, str]) -> Credentials:
-    """The key in the request's headers. Raises KeyMissing and KeyInvalid."""
+    """The key in any of the headers it may stand in. Raises KeyMissing and KeyInvalid."""
     authorization = headers.get("authorization")
     if authorization is not None:
         return _from_basic(authorization)
     key_id, secret = headers.get("apca-api-key-id"), headers.get("apca-api-secret-key")
     if key_id is not None and secret is not None:
         return Credentials(key_id, secret)
+    return credentials_in_api_key(headers)
+
+
+def credentials_in_api_key(headers: Mapping[str, str]) -> Credentials:
+    """The key in `x-api-key`, whatever other headers say. Raises KeyMissing and KeyInvalid."""
     api_key = headers.get("x-api-key")
     if api_key is None:
         raise KeyMissing
@@ -142,13 +148,13 @@ class Door:
     wall_clock: Callable[[], datetime]
     rate: RateLimit
 
-    def admit(self, headers: Mapping[str, str], state: dict[str, object], *, scope: str | None) -> Caller:
+    def admit(self, given: Credentials, state: dict[str, object], *, scope: str | None) -> Caller:
         """The caller, if the key is good and has the scope; `state` learns the key's allowance.
 
-        Raises KeyMissing, KeyInvalid, KeyExpired, RateLimited and ScopeMissing.
+        Raises KeyInvalid, KeyExpired, RateLimited and ScopeMissing.
         """
         now = self.wall_clock()
-        caller = authenticate(self.db, credentials(headers), now)
+        caller = authenticate(self.db, given, now)
         allowance = self.rate.spend(caller.key_id, now)
         state["allowance"] = allowance
         if allowance.remaining < 0:

@@ -1,6 +1,6 @@
 """What every route works with, and how each response tells the caller's remaining allowance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from litestar import Litestar, Request, Router
@@ -11,7 +11,7 @@ from litestar.params import SkipValidation
 from litestar.response import Response
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
-from trimtab.api.auth import Allowance, Caller, Door
+from trimtab.api.auth import Allowance, Caller, Credentials, Door, credentials
 from trimtab.api.body import Object, json_object
 from trimtab.engine.desk import Desk
 
@@ -21,14 +21,17 @@ BODY_MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontDesk:
-    """The desk and the door; routes get everything else from the request."""
+    """The desk and the door, and where a dialect's callers have their key; routes get everything else
+    from the request.
+    """
 
     desk: Desk
     door: Door
+    key_in: Callable[[Mapping[str, str]], Credentials] = credentials
 
     def admit(self, request: AnyRequest, scope: str | None) -> Caller:
         """The caller of this request, if the key is good and has the scope."""
-        return self.door.admit(request.headers, request.scope["state"], scope=scope)
+        return self.door.admit(self.key_in(request.headers), request.scope["state"], scope=scope)
 
     def body(self, request: AnyRequest, body: bytes) -> Object:
         return json_object(body, request.headers.get("content-type"))

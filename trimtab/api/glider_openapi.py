@@ -16,6 +16,7 @@ REFUSALS = {
     "403": "The key lacks the scope of this operation",
     "404": "There is no such thing, or it is another tenant's",
     "409": "The flow is in use with another body, or the portfolio exists",
+    "413": "The body is larger than 1 MiB",
     "415": "The body is not JSON",
     "429": "Too soon, or too many requests; see the Retry-After header",
     "503": "The broker cannot be reached",
@@ -109,7 +110,7 @@ def _refused(operation: Operation) -> Schema:
     statuses = {"429", "500"}
     statuses |= set() if operation.public else {"401"}
     statuses |= {"403"} if operation.scope else set()
-    statuses |= {"400", "415", "503"} if operation.takes else set()
+    statuses |= {"400", "413", "415", "503"} if operation.takes else set()
     statuses |= {"400"} if operation.query.parameters else set()
     if "{" in operation.path:
         statuses |= {"404"} if operation.any_id else {"400", "404"}

@@ -9,11 +9,13 @@ from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.types import Message, Scope
 
 from trimtab.api import glider_enrolment, glider_meta, glider_portfolios, glider_strategies
+from trimtab.api.auth import Door, credentials_in_api_key
 from trimtab.api.front import FrontDesk, sub_application
 from trimtab.api.glider_call import served
 from trimtab.api.glider_errors import error_response
 from trimtab.api.glider_ids import ulid
 from trimtab.api.glider_openapi import document
+from trimtab.engine.desk import Desk
 
 OPERATIONS = (
     *glider_meta.OPERATIONS,
@@ -24,14 +26,16 @@ OPERATIONS = (
 _TRACE = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
-def glider_application(front: FrontDesk) -> Litestar:
+def glider_application(desk: Desk, door: Door) -> Litestar:
+    front = FrontDesk(desk=desk, door=door, key_in=credentials_in_api_key)
+
     async def show_traces(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
             given = Headers.from_scope(scope).get("x-correlation-id", "")
             headers = MutableScopeHeaders.from_message(message)
-            headers["X-Request-Id"] = f"req_{ulid(front.desk.new_id())}"
+            headers["X-Request-Id"] = f"req_{ulid(desk.new_id())}"
             is_good = _TRACE.fullmatch(given) is not None
-            headers["X-Correlation-Id"] = given if is_good else f"corr_{ulid(front.desk.new_id())}"
+            headers["X-Correlation-Id"] = given if is_good else f"corr_{ulid(desk.new_id())}"
 
     routes = [served(operation) for operation in OPERATIONS]
     return sub_application(front, [*routes, openapi_json], error_response, before_send=[show_traces])

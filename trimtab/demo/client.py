@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from trimtab.api.keys import api_key
 from trimtab.core.errors import TrimtabError
 from trimtab.core.money import plain
 from trimtab.core.plan import Holdings
@@ -53,7 +54,14 @@ class Client:
 
     def __init__(self, url: str, key_id: str, *, secret: str) -> None:
         # Proxies and .netrc files of the surroundings have no part in talking to this machine.
-        self._http = httpx.Client(base_url=url, auth=(key_id, secret), timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx.Client(
+            base_url=url,
+            auth=(key_id, secret),
+            # The same key, as /v2 wants it.
+            headers={"x-api-key": api_key(key_id, secret)},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
 
     def close(self) -> None:
         self._http.close()

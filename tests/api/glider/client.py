@@ -238,6 +238,7 @@ class Glider:
             content, sent = json.dumps(body).encode(), JSON_TYPE | sent
         answer = self.http.request(method, f"/v2{path}", content=content, headers=sent)
         assert_traced(answer)
+        assert answer.headers["content-type"].partition(";")[0] == "application/json"
         if answer.status_code >= 400:
             assert_failure(answer)
         assert answer.status_code < 500 or answer.status_code == 503, f"{method} {path}: {answer.text}"

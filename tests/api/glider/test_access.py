@@ -1,5 +1,6 @@
 """Who may do what: keys, scopes, tenants, methods and routes, and how often."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -135,10 +136,22 @@ def test_the_name_of_the_header_is_not_about_its_case(glider: Glider) -> None:
 
 
 def test_a_key_elsewhere_is_no_key(glider: Glider) -> None:
-    secret = glider.world.key.api_key
-    nobody = glider.with_key("")
-    assert nobody.send("GET", f"/whoami?x-api-key={secret}").status_code == 401
-    assert nobody.send("GET", "/whoami", headers={"Cookie": f"x-api-key={secret}"}).status_code == 401
+    key, nobody = glider.world.key, glider.with_key("")
+    basic = b64encode(f"{key.key_id}:{key.secret}".encode()).decode()
+    for path, headers in (
+        (f"/whoami?x-api-key={key.api_key}", {}),
+        ("/whoami", {"Cookie": f"x-api-key={key.api_key}"}),
+        ("/whoami", {"Authorization": f"Bearer {key.api_key}"}),
+        ("/whoami", {"Authorization": f"Basic {basic}"}),
+        ("/whoami", {"APCA-API-KEY-ID": key.key_id, "APCA-API-SECRET-KEY": key.secret}),
+    ):
+        answer = nobody.send("GET", path, headers=headers)
+        assert (answer.status_code, assert_failure(answer)["code"]) == (401, "API_101"), headers
+
+
+def test_what_else_is_in_the_headers_does_not_spoil_a_key(glider: Glider) -> None:
+    for headers in ({"Authorization": "Bearer of-a-gateway"}, {"APCA-API-KEY-ID": "x"}, {"Cookie": "a=b"}):
+        assert glider.send("GET", "/whoami", headers=headers).status_code == 200, headers
 
 
 def test_a_route_needs_its_scope_and_no_other(glider: Glider) -> None:
@@ -372,6 +385,8 @@ def test_the_openapi_document_lists_exactly_the_routes(glider: Glider) -> None:
     assert routes - listed <= EITHER_WAY
     assert listed - routes <= EITHER_WAY
     assert glider.world.key.api_key not in answer.text
+    (trigger,) = [paths["post"] for path, paths in document["paths"].items() if path.endswith("/rebalance")]
+    assert {"202", "401", "403", "404", "429", "500"} <= set(trigger["responses"])
 
 
 # Rates.

@@ -126,6 +126,15 @@ def test_the_newest_comes_first_and_what_is_new_moves_no_page(glider: Glider) ->
     assert ids(glider.all(LIST)) == newest + made[::-1]
 
 
+def test_pages_lose_nothing_that_was_made_within_one_millisecond(glider: Glider) -> None:
+    made = []
+    for _ in range(5):
+        made.append(glider.strategy())
+        glider.world.later(microseconds=150)
+    cut = [[item["strategyId"] for item in page] for page in glider.pages("/strategies", limit=2)]
+    assert cut == [[made[4], made[3]], [made[2], made[1]], [made[0]]]
+
+
 def test_a_cursor_is_safe_to_paste_into_a_url(glider: Glider) -> None:
     enrolled(glider, 3)
     cursors = []
@@ -551,6 +560,25 @@ def test_performance_is_days_with_their_change(glider: Glider) -> None:
     assert [Decimal(points[day]["valueUsd"]) for day in days] == [1000, 1100, 990]
     assert points[days[0]]["percentChange"] is None
     assert [Decimal(points[day]["percentChange"]) for day in days[1:]] == [10, -10]
+
+
+def test_windows_are_summed_up_shortest_first(glider: Glider) -> None:
+    symbol = glider.world.symbol("100")
+    portfolio_id = glider.portfolio("1000", **{symbol: "100"})
+    glider.world.settle()
+    first_on = glider.world.now().date()
+    for price in ("110", "120", "130", "140", "150", "160", "170", "180", "200"):
+        glider.world.later(days=1)
+        glider.world.set_prices({symbol: price})
+        glider.world.settle()
+    shown = performance(glider, portfolio_id)
+    windows = {each["window"]: each for each in shown["summary"]["windows"]}
+    order = ["1d", "1w", "1m", "3m", "6m", "12m", "all"]
+    assert [each for each in order if each in windows] == list(windows)
+    # From 180 to 200 in a day, from 120 to 200 in a week.
+    for window, days, percent in (("1d", 8, "11.11"), ("1w", 2, "66.66")):
+        assert windows[window]["percentChange"].startswith(percent)
+        assert windows[window]["since"].startswith((first_on + timedelta(days=days)).isoformat())
 
 
 def test_a_deposit_is_a_cash_flow_and_no_gain(glider: Glider) -> None:

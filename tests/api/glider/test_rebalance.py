@@ -43,6 +43,21 @@ def test_a_trigger_is_answered_with_an_id_and_its_time(glider: Glider) -> None:
     assert len(told["operationId"]) == 111
 
 
+def test_a_time_is_cut_to_milliseconds_and_never_in_the_future(glider: Glider) -> None:
+    portfolio_id = glider.settled()
+    glider.world.later(microseconds=999_999)
+    told = glider.rebalance(portfolio_id)
+    now = glider.world.now()
+    assert instant(told["submittedAt"]) == now.replace(microsecond=now.microsecond // 1000 * 1000)
+    glider.world.settle()
+    assert instant(glider.schedule(portfolio_id)["lastRebalanceAt"]) <= now
+    assert glider.too_soon(portfolio_id) == 60
+    glider.world.later(microseconds=59_999_999)
+    assert glider.too_soon(portfolio_id) == 1
+    glider.world.later(microseconds=1)
+    glider.rebalance(portfolio_id)
+
+
 def test_a_trigger_while_a_manual_run_is_in_flight_returns_that_run(glider: Glider) -> None:
     portfolio_id = glider.settled("400")
     first = glider.rebalance(portfolio_id)

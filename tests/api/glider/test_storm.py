@@ -72,8 +72,18 @@ def deeds(glider: Glider, portfolios: dict[str, str], *, strategy_id: str) -> li
     return [post("rebalance"), post("start"), post("stop"), trigger_by_v1, cancel, poll, look, *rare]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_happens_at_once_one_run_is_open_and_all_of_them_end(glider: Glider, seed: int) -> None:
+def test_whatever_happens_at_once_one_run_is_open_and_all_of_them_end(glider: Glider) -> None:
+    assert_survived(glider, seed=1, count=DEEDS)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("seed", range(2, 10))
+def test_whatever_else_happens_at_once_ends_too(glider: Glider, seed: int) -> None:
+    assert_survived(glider, seed=seed, count=4 * DEEDS)
+
+
+def assert_survived(glider: Glider, *, seed: int, count: int) -> None:
+    """Many do this many deeds each, three times; then everything comes to its end."""
     strategy_id = glider.strategy(frequency="hourly", SPY="50", TLT="50")
     accounts = [glider.world.account(f"{100 * number}", SPY="1") for number in range(1, 5)]
     portfolios = {glider.enroll(account_id, strategy_id): account_id for account_id in accounts}
@@ -82,7 +92,7 @@ def test_whatever_happens_at_once_one_run_is_open_and_all_of_them_end(glider: Gl
 
     def act(person: int) -> Counter[int]:
         chance, seen = random.Random(f"{seed} {person}"), Counter[int]()
-        for _ in range(DEEDS):
+        for _ in range(count):
             if (answer := chance.choice(possible)(chance)) is not None:
                 seen[answer.status_code] += 1
         return seen
