@@ -140,12 +140,12 @@ def show_operation(call: Call) -> wire.OperationOut:
             or not is_same_operation(given, operation_id(run, enrollment.id))
         ):
             raise Missing("run", given)
-        return wire.operation_out(run, enrollment.id, under_way=_under_way(tx, run))
+        return wire.operation_out(run, enrollment.id, under_way=state_under_way(tx, run))
 
     return call.front.desk.db.read(read)
 
 
-def _under_way(tx: Tx, run: Run) -> str:
+def state_under_way(tx: Tx, run: Run) -> str:
     """What keeps a started run busy: an order whose fate is open, a person who must act, or its work."""
     if run.state is RunState.QUEUED or not run.state.is_open:
         return "running"
