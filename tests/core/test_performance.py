@@ -19,12 +19,15 @@ from trimtab.core.performance import (
     History,
     Method,
     Point,
+    PricedDay,
     Valuation,
     change,
     changes,
+    index_points,
     points,
     windows,
 )
+from trimtab.core.strategy import Weights
 
 TWR, MWR = Method.TWR, Method.MWR
 FIRST = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -410,3 +413,77 @@ def test_between_the_first_point_and_the_last_every_flow_counts_once(
     listed = tuple(CashFlow(version, Decimal(amount)) for version, amount in flows)
     seen = sum(point.flow for point in points(History(valuations=valuations, flows=listed)))
     assert seen == sum(flow.amount for flow in listed if versions[0] < flow.mirror_version <= versions[-1])
+
+
+# The index of a strategy.
+
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY = (date(2026, 3, n) for n in range(2, 6))
+
+
+def priced(on: date, **prices: str) -> PricedDay:
+    return PricedDay(on=on, prices={symbol: Decimal(price) for symbol, price in prices.items()})
+
+
+def mix(cash: str = "0", **percents: str) -> Weights:
+    assets = {symbol: Decimal(percent) for symbol, percent in percents.items()}
+    return Weights(assets=assets, cash=Decimal(cash), names_cash=cash != "0")
+
+
+def index_of(days: Sequence[PricedDay], *published: tuple[date, Weights]) -> list[tuple[date, str]]:
+    """The index, of weights that came into force on these days."""
+
+    def weights_on(on: date) -> Weights | None:
+        return next((weights for since, weights in reversed(published) if since <= on), None)
+
+    found = index_points(days, weights_on)
+    assert all(point.flow == 0 for point in found)
+    return [(point.on, str(round_nearest(point.value, 4))) for point in found]
+
+
+def test_the_index_goes_by_the_weights_of_the_day_before() -> None:
+    days = [
+        priced(MONDAY, A="100", B="50", C="7"),
+        # 100 × (1 + 0.6 × 10 % − 0.4 × 10 %)
+        priced(TUESDAY, A="110", B="45", C="7"),
+        # 102 × (1 − 0.6 × 10 %); or, had C been published on Tuesday, 102 × 2
+        priced(WEDNESDAY, A="99", B="45", C="14"),
+    ]
+    old, new = (MONDAY, mix(A="60", B="40")), (TUESDAY, mix(C="100"))
+    assert index_of(days, old) == [(MONDAY, "100.0000"), (TUESDAY, "102.0000"), (WEDNESDAY, "95.8800")]
+    assert index_of(days, old, new)[-1] == (WEDNESDAY, "204.0000")
+
+
+def test_cash_in_the_weights_earns_nothing() -> None:
+    days = [priced(MONDAY, A="100"), priced(TUESDAY, A="120")]
+    assert index_of(days, (MONDAY, mix("50", A="50")))[-1] == (TUESDAY, "110.0000")
+
+
+def test_days_without_all_prices_are_passed_over_and_lose_nothing() -> None:
+    days = [
+        priced(MONDAY, A="100"),
+        priced(TUESDAY, A="100", B="10"),
+        priced(WEDNESDAY, A="200"),
+        # From Tuesday on: 0.5 × 10 % + 0.5 × 20 %
+        priced(THURSDAY, A="110", B="12"),
+    ]
+    assert index_of(days, (MONDAY, mix(A="50", B="50"))) == [(TUESDAY, "100.0000"), (THURSDAY, "115.0000")]
+
+
+def test_weights_whose_first_prices_nobody_noted_begin_the_day_after() -> None:
+    """Wednesday's 11 has no price of Tuesday to be compared with; from there it doubles."""
+    days = [
+        priced(MONDAY, A="100"),
+        priced(TUESDAY, A="90"),
+        priced(WEDNESDAY, A="90", B="11"),
+        priced(THURSDAY, A="1", B="22"),
+    ]
+    published = (MONDAY, mix(A="100")), (TUESDAY, mix(B="100"))
+    assert index_of(days, *published) == [
+        (MONDAY, "100.0000"),
+        (TUESDAY, "90.0000"),
+        (THURSDAY, "180.0000"),
+    ]
+
+
+def test_before_there_were_weights_there_is_no_index() -> None:
+    assert index_of([priced(MONDAY, A="1")], (TUESDAY, mix(A="100"))) == []

@@ -4,13 +4,14 @@ Amounts and percentages are decimal strings, rounded half to even for showing on
 cent, percentages to four places.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import msgspec
 
-from trimtab.api.glider_wire import Out, instant_out
+from trimtab.api.glider_wire import Out, ScheduleConfigOut, instant_out
 from trimtab.core.money import CENT_PLACES, plain, round_nearest
 from trimtab.core.performance import History, Method, Point, Valuation, changes, points, windows
 
@@ -54,6 +55,21 @@ class PerformanceOut(Out, kw_only=True):
     summary: SummaryOut | msgspec.UnsetType = msgspec.UNSET
 
 
+class StrategyPointOut(Out, kw_only=True):
+    date: str
+    percent_change: str | None
+
+
+class StrategyPerformanceOut(Out, kw_only=True):
+    """`summary` is there only if there are two points to compare."""
+
+    strategy_id: str
+    schedule: ScheduleConfigOut
+    meta: MetaOut
+    points: list[StrategyPointOut]
+    summary: SummaryOut | msgspec.UnsetType = msgspec.UNSET
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """The account at the present instant, as the mirror shows it; no value if it cannot be valued."""
@@ -80,14 +96,37 @@ def performance_out(
         meta=MetaOut(method=method.value, as_of=instant_out(found[-1].at if found else live.at)),
         points=shown,
     )
-    if len(found) > 1:
-        out.summary = SummaryOut(
-            windows=[
-                WindowOut(window=w.name, percent_change=_percent_text(w.percent), since=w.since.isoformat())
-                for w in windows(found, method)
-            ]
-        )
+    out.summary = _summary_out(found, method)
     return out
+
+
+def strategy_performance_out(
+    found: Sequence[Point], *, strategy_id: str, schedule: ScheduleConfigOut, as_of: datetime
+) -> StrategyPerformanceOut:
+    """The id as the wire writes it; `found` is the strategy's index."""
+    return StrategyPerformanceOut(
+        strategy_id=strategy_id,
+        schedule=schedule,
+        meta=MetaOut(method=Method.TWR.value, as_of=instant_out(as_of)),
+        points=[
+            StrategyPointOut(
+                date=point.on.isoformat(), percent_change=None if percent is None else _percent_text(percent)
+            )
+            for point, percent in zip(found, changes(found, Method.TWR), strict=True)
+        ],
+        summary=_summary_out(found, Method.TWR),
+    )
+
+
+def _summary_out(found: Sequence[Point], method: Method) -> SummaryOut | msgspec.UnsetType:
+    if len(found) < 2:  # noqa: PLR2004 - a change takes two
+        return msgspec.UNSET
+    return SummaryOut(
+        windows=[
+            WindowOut(window=w.name, percent_change=_percent_text(w.percent), since=w.since.isoformat())
+            for w in windows(found, method)
+        ]
+    )
 
 
 def _point_out(point: Point, percent: Decimal | None) -> PointOut:

@@ -38,6 +38,7 @@ from trimtab.store import (
 )
 from trimtab.store.enrollments import EnrollmentFilter
 from trimtab.store.holdings import Mirror
+from trimtab.store.runs import RunFilter
 
 READ = "portfolios:read"
 WRITE = "portfolios:write"
@@ -124,6 +125,20 @@ def show_performance(call: Call) -> PerformanceOut:
 def rebalance(call: Call) -> wire.RebalanceOut:
     run = actions.rebalance_now(call.front.desk, call.tenant_id, call.enrollment_id)
     return wire.rebalance_out(run, call.enrollment_id)
+
+
+def list_operations(call: Call) -> PageOf:
+    """Beyond the vendor, in the shape that its pages suggest: every run of the account, newest first."""
+    page = page_in(call.query)
+
+    def read(tx: Tx) -> PageOf:
+        enrollment = call.enrollment(tx)
+        wanted = RunFilter(account_id=enrollment.account_id)
+        found, cursor = cut(runs.page(tx, call.tenant_id, page=page, wanted=wanted), page)
+        items = [wire.operation_out(run, enrollment.id, under_way=state_under_way(tx, run)) for run in found]
+        return PageOf(collection="operations", items=items, next_cursor=cursor)
+
+    return call.front.desk.db.read(read)
 
 
 def show_operation(call: Call) -> wire.OperationOut:
@@ -256,6 +271,16 @@ OPERATIONS = (
         gives=wire.RebalanceOut,
         status=202,
         any_id=True,
+    ),
+    Operation(
+        method="GET",
+        path=f"{_PORTFOLIO}/operations",
+        scope=READ,
+        summary="List rebalances, newest first (beyond the vendor)",
+        act=list_operations,
+        gives=wire.OperationOut,
+        collection="operations",
+        query=paged(),
     ),
     Operation(
         method="GET",

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from trimtab.api import glider_requests as requests
 from trimtab.api import glider_wire as wire
 from trimtab.api.glider_call import Call, Operation, PageOf
 from trimtab.api.glider_errors import Invalid
+from trimtab.api.glider_ids import ulid
 from trimtab.api.glider_paging import cut, page_in, paged
+from trimtab.api.glider_performance import StrategyPerformanceOut, strategy_performance_out
 from trimtab.core.errors import IneligibleAssets, InvalidStrategy, NotFound
+from trimtab.core.performance import index_points
 from trimtab.core.strategy import (
     Frequency,
     Strategy,
@@ -22,11 +26,15 @@ from trimtab.database import Tx
 from trimtab.engine import strategy_actions
 from trimtab.engine.cases import weights_of, with_nested
 from trimtab.engine.strategy_actions import StrategyChange
-from trimtab.store import preferences, strategies
+from trimtab.store import preferences, strategies, valuations
+from trimtab.store.enrollments import Page
 from trimtab.store.strategies import Version
 
 READ = "strategies:read"
 WRITE = "strategies:write"
+# The vendor shows at most twelve months.
+HISTORY = timedelta(days=366)
+EVERY_VERSION = Page(after=None, limit=2**31)
 
 
 class ValidOut(wire.Out):
@@ -102,6 +110,32 @@ def list_versions(call: Call) -> PageOf:
         heads = with_nested(tx, nested)
         items = [_version_out(call, version, head=head, heads=heads) for version in found]
         return PageOf(collection="versions", items=items, next_cursor=cursor)
+
+    return call.front.desk.db.read(read)
+
+
+def show_performance(call: Call) -> StrategyPerformanceOut:
+    now = call.front.desk.clock()
+    since = now.date() - HISTORY
+
+    def read(tx: Tx) -> StrategyPerformanceOut:
+        head = _visible(tx, call)
+        published = [version for _, version in strategies.versions(tx, head.id, EVERY_VERSION)]
+        heads = with_nested(
+            tx, {id_ for version in published for id_ in nested_ids(version.definition.targets)}
+        )
+        weights = [
+            (version.created_at.date(), weights_of(replace(head, definition=version.definition), heads))
+            for version in published
+        ]
+        symbols = {symbol for _, each in weights for symbol in each.assets}
+        found = index_points(
+            valuations.priced_days(tx, symbols, since=since),
+            # The newest stands first.
+            lambda on: next((each for published_on, each in weights if published_on <= on), None),
+        )
+        schedule = wire.ScheduleConfigOut(frequency=wire.frequency_of(head))
+        return strategy_performance_out(found, strategy_id=ulid(head.id), schedule=schedule, as_of=now)
 
     return call.front.desk.db.read(read)
 
@@ -270,6 +304,14 @@ OPERATIONS = (
         gives=wire.VersionOut,
         collection="versions",
         query=paged(),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_STRATEGY}/performance",
+        scope=READ,
+        summary="Show what the strategy's weights would have returned, day by day",
+        act=show_performance,
+        gives=StrategyPerformanceOut,
     ),
     Operation(
         method="GET",

@@ -7,14 +7,15 @@ Measuring Investment Performance", 1966): the gain over the capital that was at 
 
 from bisect import bisect_right
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import accumulate, pairwise
 
 from trimtab.core.money import HUNDRED, ZERO
+from trimtab.core.strategy import Weights
 
 _ONE = Decimal(1)
 _MONTHS_PER_YEAR = 12
@@ -102,6 +103,43 @@ def points(history: History) -> list[Point]:
         Point(at=valuation.at, value=valuation.value, flow=by_then - before)
         for valuation, by_then, before in zip(history.valuations, seen, seen[:1] + seen[:-1], strict=True)
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedDay:
+    """What was known of prices on one day (UTC), in dollars."""
+
+    on: date
+    prices: Mapping[str, Decimal]
+
+
+def index_points(days: Sequence[PricedDay], weights_on: Callable[[date], Weights | None]) -> list[Point]:
+    """The index of a strategy: 100 at first, and from day to day what its weights would have earned if
+    they had been held exactly since the day before, r = Σ wᵢ·(pᵢ₁ / pᵢ₀ − 1); cash earns nothing.
+
+    `weights_on` gives the weights in force at the end of a day, None before there were any. Days on which
+    one of their prices is not known are passed over.
+    """
+    made: list[Point] = []
+    before: PricedDay | None = None
+    for day in days:
+        weights = weights_on(day.on if before is None else before.on)
+        if weights is None or not weights.assets.keys() <= day.prices.keys():
+            continue
+        growth = _ONE
+        if before is not None:
+            if not weights.assets.keys() <= before.prices.keys():
+                # The weights are of today; what they were worth yesterday nobody has noted.
+                before = day
+                continue
+            growth += sum(
+                (w / HUNDRED * (day.prices[s] / before.prices[s] - 1) for s, w in weights.assets.items()),
+                ZERO,
+            )
+        value = made[-1].value * growth if made else HUNDRED
+        made.append(Point(at=datetime.combine(day.on, time(), UTC), value=value, flow=ZERO))
+        before = day
+    return made
 
 
 def changes(found: Sequence[Point], method: Method) -> list[Decimal | None]:

@@ -11,6 +11,7 @@ from operator import mul
 
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
+from trimtab.database import Tx
 from trimtab.engine.desk import Desk, Effects, read
 from trimtab.engine.turn import Turn
 from trimtab.store import valuations
@@ -18,16 +19,26 @@ from trimtab.store.holdings import Block, Mirror
 
 
 def keep_values(turn: Turn, mirror: Mirror, *, prices: Mapping[str, Decimal]) -> Effects[None]:
-    """Store what the accounts that have no value today are worth; the mirror must have been stored."""
+    """Store today's prices, and what the accounts that have no value today are worth; the mirror must
+    have been stored.
+    """
     at, block = turn.now, mirror.block
-    rows = yield from read(
-        lambda tx: valuations.unvalued(tx, turn.shard, on=at.date(), accounts=len(block.account_ids))
+    rows, priced = yield from read(
+        lambda tx: (
+            valuations.unvalued(tx, turn.shard, on=at.date(), accounts=len(block.account_ids)),
+            valuations.priced(tx, at.date()),
+        )
     )
     cents = in_cents(block, prices, rows=rows)
-    if cents:
-        yield from turn.commit(
-            lambda tx: valuations.add(tx, turn.shard, cents, at=at, version=mirror.version)
-        )
+    new = {symbol: price for symbol, price in prices.items() if symbol not in priced}
+
+    def store(tx: Tx) -> None:
+        valuations.add_prices(tx, new, at.date())
+        if cents:
+            valuations.add(tx, turn.shard, cents, at=at, version=mirror.version)
+
+    if cents or new:
+        yield from turn.commit(store)
 
 
 def value_now(desk: Desk, block: Block, account_id: str) -> Decimal | None:

@@ -3,10 +3,11 @@
 An account's record stands where the account stands in the mirror, for a fold leaves every account in
 its place and appends new ones: so the history of one account is read without unpacking the others'.
 Each record has its own instant, because an account that comes in the course of a day is valued then,
-and the version of the mirror it was made from, which tells what money it contains.
+and the version of the mirror it was made from, which tells what money it contains. Beside them stands
+the first price of each symbol on each day, from which strategies are judged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.core.money import CENT_PLACES
-from trimtab.core.performance import CashFlow, Valuation
+from trimtab.core.performance import CashFlow, PricedDay, Valuation
 from trimtab.database import Tx, instant, micros
 from trimtab.store import holdings
 
@@ -56,6 +57,35 @@ def add(tx: Tx, shard: int, cents: Mapping[int, int], *, at: datetime, version: 
         at=micros(at),
         block=records.tobytes(),
     )
+
+
+def priced(tx: Tx, on: date) -> set[str]:
+    """The symbols that have a price on that day."""
+    rows = tx.rows("SELECT symbol FROM daily_prices WHERE valued_on = :on", on=on.isoformat())
+    return {row["symbol"] for row in rows}
+
+
+def add_prices(tx: Tx, prices: Mapping[str, Decimal], on: date) -> None:
+    """Store prices of that day; a symbol that has one keeps it."""
+    tx.many(
+        """INSERT INTO daily_prices (symbol, valued_on, price) VALUES (:symbol, :on, :price)
+           ON CONFLICT (symbol, valued_on) DO NOTHING""",
+        [{"symbol": s, "on": on.isoformat(), "price": price} for s, price in sorted(prices.items())],
+    )
+
+
+def priced_days(tx: Tx, symbols: Collection[str], *, since: date) -> list[PricedDay]:
+    """The stored prices of these symbols from that day on, oldest first."""
+    rows = tx.rows(
+        """SELECT symbol, valued_on, price FROM daily_prices
+           WHERE symbol IN :symbols AND valued_on >= :since ORDER BY valued_on""",
+        symbols=list(symbols),
+        since=since.isoformat(),
+    )
+    days: dict[str, dict[str, Decimal]] = {}
+    for row in rows:
+        days.setdefault(row["valued_on"], {})[row["symbol"]] = Decimal(row["price"])
+    return [PricedDay(on=date.fromisoformat(on), prices=prices) for on, prices in days.items()]
 
 
 def _read(tx: Tx, shard: int, on: date) -> NDArray[np.int64]:

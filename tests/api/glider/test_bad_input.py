@@ -62,6 +62,7 @@ WITH_PATH_ID = [
     ("PATCH", "/strategies/{}"),
     ("POST", "/strategies/{}/versions"),
     ("GET", "/strategies/{}/versions"),
+    ("GET", "/strategies/{}/performance"),
     ("GET", "/strategies/{}/schedule"),
     ("PUT", "/strategies/{}/schedule"),
     ("GET", "/strategies/{}/preferences"),
@@ -70,6 +71,7 @@ WITH_PATH_ID = [
     ("PATCH", "/portfolios/{}"),
     ("GET", "/portfolios/{}/positions"),
     ("GET", "/portfolios/{}/performance"),
+    ("GET", "/portfolios/{}/operations"),
     ("POST", "/portfolios/{}/start"),
     ("POST", "/portfolios/{}/stop"),
 ]

@@ -298,3 +298,18 @@ def test_operations_end_with_their_portfolio(glider: Glider) -> None:
     glider.world.delete(f"{SUBSCRIPTIONS}/{uuid_of(portfolio_id)}")
     refusal = glider.refused("GET", path(portfolio_id, quote(operation_id, safe="")), expect=404)
     assert refusal.message == f"Portfolio with ID {portfolio_id} not found"
+
+
+def test_operations_are_listed_newest_first_as_they_are_shown_one_by_one(glider: Glider) -> None:
+    portfolio_id = glider.settled()
+    manual = glider.rebalance(portfolio_id)
+    path = f"/portfolios/{portfolio_id}/operations"
+    listed, cursor = glider.page(path)
+    assert [each["state"] for each in listed] == ["accepted", "completed"]
+    assert listed[0]["operationId"] == manual["operationId"]
+    assert cursor is None
+    for each in listed:
+        assert glider.get(f"{path}/{quote(each['operationId'], safe='')}") == each
+    (newest,), cursor = glider.page(path, limit=1)
+    assert newest == listed[0]
+    assert glider.page(path, limit=1, cursor=str(cursor)) == ([listed[1]], None)

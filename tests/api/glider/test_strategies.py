@@ -836,3 +836,52 @@ def test_an_inactive_strategy_of_v1_is_not_there(glider: Glider) -> None:
     glider.world.delete(f"/v1/rebalancing/portfolios/{shown['id']}")
     glider.refused("GET", f"{STRATEGIES}/{strategy_id}", expect=404)
     assert glider.page(STRATEGIES) == ([], None)
+
+
+# Performance.
+
+
+def test_a_strategys_performance_is_that_of_its_weights_day_by_day(glider: Glider) -> None:
+    """60 % rise by a tenth and 40 % fall by a tenth: 2 %. Then 60 % fall by a tenth: −6 %.
+
+    Together 1.02 × 0.94 − 1 = −4.12 %.
+    """
+    rising, falling = glider.world.symbol("100"), glider.world.symbol("50")
+    strategy_id = glider.strategy(**{rising: "60", falling: "40"})
+    path = f"/strategies/{strategy_id}/performance"
+    assert glider.get(path)["points"] == []
+    glider.enroll(glider.world.account("1000"), strategy_id)
+    glider.world.settle()
+    first_on = glider.world.now().date()
+    assert glider.get(path)["points"] == [{"date": first_on.isoformat(), "percentChange": None}]
+    for prices in ({rising: "110", falling: "45"}, {rising: "99"}):
+        glider.world.later(days=1)
+        glider.world.set_prices(prices)
+        glider.world.settle()
+    shown = glider.get(path)
+    assert (shown["strategyId"], shown["meta"]["method"]) == (strategy_id, "TWR")
+    assert shown["schedule"] == {"type": "interval", "frequency": "daily"}
+    assert [point["percentChange"] for point in shown["points"]] == [None, "2", "-6"]
+    assert [(each["window"], each["percentChange"]) for each in shown["summary"]["windows"]] == [
+        ("1d", "-6"),
+        ("all", "-4.12"),
+    ]
+
+
+def test_a_new_version_counts_from_the_day_it_was_published(glider: Glider) -> None:
+    """All in one asset until the second day, then all in the other, which doubles on the third."""
+    first, second = glider.world.symbol("100"), glider.world.symbol("10")
+    strategy_id = glider.strategy(**{first: "100"})
+    glider.enroll(glider.world.account("1000"), strategy_id)
+    glider.world.settle()
+    glider.world.later(days=1)
+    glider.world.set_prices({first: "150"})
+    glider.world.settle()
+    versions = f"/strategies/{strategy_id}/versions"
+    glider.post(versions, {"allocation": allocation(**{second: "100"})}, expect=201)
+    glider.world.settle()
+    glider.world.later(days=1)
+    glider.world.set_prices({first: "15", second: "20"})
+    glider.world.settle()
+    points = glider.get(f"/strategies/{strategy_id}/performance")["points"]
+    assert [point["percentChange"] for point in points] == [None, "50", "100"]

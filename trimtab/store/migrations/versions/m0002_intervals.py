@@ -4,7 +4,7 @@
 and went on; `owner`, `account_index` and
 `chain_ids` say who enrolled it, where that is more than the account itself. An order may carry the
 price it must not be worse than and the impact it must not exceed. `valuations` holds one packed block
-of equities per shard and day.
+of equities per shard and day, `daily_prices` the first price that each symbol had on a day.
 """
 
 from alembic import op
@@ -56,6 +56,13 @@ CREATE TABLE flows (
     answer TEXT
 );
 CREATE INDEX flows_expiry ON flows (expires_at);
+
+CREATE TABLE daily_prices (
+    symbol TEXT NOT NULL,
+    valued_on TEXT NOT NULL,
+    price {decimal} NOT NULL,
+    PRIMARY KEY (symbol, valued_on)
+);
 
 CREATE TABLE valuations (
     shard INTEGER NOT NULL,
