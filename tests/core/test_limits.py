@@ -105,9 +105,11 @@ def test_what_would_move_the_market_too_far_is_skipped(
 
 
 def test_cash_that_a_shallow_market_does_not_give_is_short() -> None:
-    start = basis(kind=RAISE, amount=Decimal(200), depths=decimals({"A": "10"}), **TOO_MUCH_A)
+    shallow = {"depths": decimals({"A": "10"}), "untradable": frozenset("B")}
+    start = basis(kind=RAISE, amount=Decimal(200), **shallow, **TOO_MUCH_A)
     made = make_plan(replace(start, limits=limits(impact_bps_max=1000)))
-    assert (shown(made), made.short) == ("not sell A 200", True)
+    # A's market takes no more than a dollar, and B is closed.
+    assert (shown(made), made.short) == ("sell A 1, not sell A 200, ASSET_NOT_TRADABLE sell B 200", True)
     assert not make_plan(start).short
 
 

@@ -14,6 +14,7 @@ decimal.DefaultContext.prec = DIGITS
 decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
+CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
 BASIS_POINTS = Decimal(10_000)
 CENT_PLACES = 2
@@ -88,6 +89,6 @@ def split(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     left = int((total - sum(parts, ZERO)).scaleb(CENT_PLACES))
     by_fraction = sorted(range(len(weights)), key=lambda i: (parts[i] * whole - total * weights[i], i))
     for i in by_fraction[:left]:
-        parts[i] += Decimal("0.01")
+        parts[i] += CENT
     assert sum(parts, ZERO) == total, "a split loses nothing"
     return parts

@@ -6,7 +6,7 @@ towards not trading: sells to nine places of a share, buys to whole cents. A pla
 symbol in both directions, and its buys never exceed its proceeds plus free cash.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +14,7 @@ from typing import assert_never
 
 from trimtab.core.money import (
     BASIS_POINTS,
+    CENT,
     CENT_PLACES,
     HUNDRED,
     QUANTITY_PLACES,
@@ -25,6 +26,7 @@ from trimtab.core.money import (
     split,
 )
 from trimtab.core.preferences import Preferences
+from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
 from trimtab.core.strategy import Weights
 
@@ -205,26 +207,43 @@ class _Draft:
         invested = HUNDRED - self.basis.limits.buffer_percent
         return HUNDRED - invested * (HUNDRED - self.basis.weights.cash) / HUNDRED
 
-    def target(self, symbol: str) -> Decimal:
-        """Dollars that the strategy wants in this symbol."""
+    def target(self, symbol: str, equity: Decimal) -> Decimal:
+        """Dollars of such an equity that the strategy wants in this symbol."""
         invested = HUNDRED - self.basis.limits.buffer_percent
         percent = self.basis.weights.assets.get(symbol, ZERO)
-        return self.equity * invested * percent / (HUNDRED * HUNDRED)
+        return equity * invested * percent / (HUNDRED * HUNDRED)
 
     def value(self, symbol: str) -> Decimal:
         return self.basis.holdings.positions.get(symbol, ZERO) * self.basis.prices[symbol]
 
     def sell(self, symbol: str, quantity: Decimal) -> None:
         value = quantity * self.basis.prices[symbol]
-        if self._may_trade(symbol, Side.SELL, value=value) and self._may_move(symbol, Side.SELL, value=value):
+        if self.may_sell(symbol, value):
             self._append(symbol, Side.SELL, quantity=quantity, notional=None)
 
     def buy(self, symbol: str, notional: Decimal) -> None:
         if self._may_move(symbol, Side.BUY, value=notional):
             self._append(symbol, Side.BUY, quantity=None, notional=notional)
 
+    def may_sell(self, symbol: str, value: Decimal) -> bool:
+        return self._may_trade(symbol, Side.SELL, value=value) and self._may_move(
+            symbol, Side.SELL, value=value
+        )
+
     def may_buy(self, symbol: str, value: Decimal) -> bool:
         return self._may_trade(symbol, Side.BUY, value=value)
+
+    def most_to_sell(self, symbol: str) -> Decimal:
+        """Dollars: all that is held, or as much of it as the market takes; nothing if it is closed."""
+        value, most = self.value(symbol), self.basis.limits.impact_bps_max
+        if symbol in self.basis.untradable:
+            return ZERO
+        depth = self.basis.depths.get(symbol)
+        if depth is None or most is None or value * BASIS_POINTS <= most * depth:
+            return value
+        price = self.basis.prices[symbol]
+        # Whole nano-shares, so that rounding up to one does not exceed it again.
+        return divide_down(most * depth / BASIS_POINTS, price, to_places=QUANTITY_PLACES) * price
 
     def _append(self, symbol: str, side: Side, *, quantity: Decimal | None, notional: Decimal | None) -> None:
         price = self.basis.prices[symbol]
@@ -306,7 +325,7 @@ def _plan_full_rebalance(draft: _Draft) -> None:
     symbols = sorted({*basis.weights.assets, *basis.holdings.positions})
     for symbol in symbols:
         held = basis.holdings.positions.get(symbol, ZERO)
-        excess = draft.value(symbol) - draft.target(symbol)
+        excess = draft.value(symbol) - draft.target(symbol, draft.equity)
         if excess > 0:
             wanted = symbol in basis.weights.assets
             price = basis.prices[symbol]
@@ -329,36 +348,30 @@ def _plan_partial_liquidation(draft: _Draft) -> None:
     basis = draft.basis
     assert basis.amount is not None, "raising cash needs an amount"
     remaining = max(draft.equity - basis.amount, ZERO)
-    shares = HUNDRED * HUNDRED
-    invested = HUNDRED - basis.limits.buffer_percent
-    over = {
-        symbol: draft.value(symbol) - remaining * invested * basis.weights.assets.get(symbol, ZERO) / shares
-        for symbol in basis.holdings.positions
-        if symbol not in basis.untradable
-    }
-    order = sorted(over, key=lambda symbol: (-over[symbol], symbol))
-    sold = dict.fromkeys(order, ZERO)
-    left = basis.amount
-    # First down to the targets, then, if that was not enough, whatever is there.
-    caps: tuple[Callable[[str], Decimal], ...] = (lambda s: max(over[s], ZERO), draft.value)
-    for cap in caps:
-        for symbol in order:
-            take = min(left, cap(symbol) - sold[symbol])
-            if take > 0:
-                sold[symbol] += take
-                left -= take
-    for symbol in order:
-        if sold[symbol] > 0:
-            held = basis.holdings.positions[symbol]
-            draft.sell(
-                symbol, min(divide_up(sold[symbol], basis.prices[symbol], to_places=QUANTITY_PLACES), held)
-            )
+    smallest = max(basis.limits.min_notional, CENT)
+    values = {symbol: draft.value(symbol) for symbol in basis.holdings.positions}
+    over = {symbol: value - draft.target(symbol, remaining) for symbol, value in values.items()}
+    market = {symbol: draft.most_to_sell(symbol) for symbol in values}
+    offers = [Offer(symbol=symbol, over=over[symbol], most=market[symbol]) for symbol in values]
+    for symbol, dollars in raise_cash(basis.amount, offers, smallest=smallest).items():
+        quantity = divide_up(dollars, basis.prices[symbol], to_places=QUANTITY_PLACES)
+        draft.sell(symbol, min(quantity, basis.holdings.positions[symbol]))
     draft.short = proceeds(draft.legs) < basis.amount
+    if draft.short:
+        # Whatever could have given more says why it did not.
+        most = max(basis.amount, smallest)
+        wanted = {s: min(max(values[s], ZERO), most) for s in sorted(over, key=lambda s: (-over[s], s))}
+    else:
+        deep = [replace(o, most=values[o.symbol]) for o in offers if o.symbol not in basis.untradable]
+        wanted = raise_cash(basis.amount, deep, smallest=smallest)
+    for symbol, dollars in wanted.items():
+        draft.may_sell(symbol, dollars)
 
 
 def _buy_shortfalls(draft: _Draft, budget: Decimal) -> None:
     """Buy what is missing below each target, as far as the budget reaches."""
-    missing = {symbol: draft.target(symbol) - draft.value(symbol) for symbol in draft.basis.weights.assets}
+    symbols = draft.basis.weights.assets
+    missing = {symbol: draft.target(symbol, draft.equity) - draft.value(symbol) for symbol in symbols}
     wanted = {s: amount for s, amount in missing.items() if amount > 0 and draft.may_buy(s, amount)}
     for symbol, notional in fit(wanted, max(budget, ZERO)).items():
         if draft.may_buy(symbol, notional):
