@@ -461,10 +461,32 @@ def test_a_portfolio_cannot_contain_itself(world: World) -> None:
     one = world.portfolio(weights(SPY="100"))
     two = world.portfolio([nested(one)])
     three = world.portfolio([nested(two, "50"), *weights(cash="50")])
-    for inner in (one, two, three):
+    ways = {one: (one, one), two: (one, two, one), three: (one, three, two, one)}
+    for inner, way in ways.items():
         refused = world.refused("PATCH", f"{PORTFOLIOS}/{one}", {"weights": [nested(inner)]}, expect=400)
-        assert refused == (40010001, "weights: a portfolio cannot contain itself")
+        assert refused == (40010001, f"weights: a portfolio cannot contain itself: {' > '.join(way)}")
     assert world.get(f"{PORTFOLIOS}/{one}")["weights"] == weights(SPY="100")
+
+
+def test_a_change_of_a_portfolio_is_an_update_of_every_one_above_it(world: World) -> None:
+    inner = world.portfolio(weights(SPY="100"))
+    middle = world.portfolio([nested(inner, "50"), *weights(cash="50")])
+    top = world.post(
+        PORTFOLIOS,
+        BODY
+        | {
+            "weights": [nested(middle)],
+            "cooldown_days": 30,
+            "rebalance_conditions": [{"type": "on_portfolio_update"}],
+        },
+    )["id"]
+    account_id = world.account("1600")
+    world.subscribe(account_id, top)
+    world.settle()
+    assert world.held(account_id) == {"cash": "800", "SPY": "2"}
+    world.patch(f"{PORTFOLIOS}/{inner}", {"weights": weights(SPY="50", TLT="50")})
+    world.settle()
+    assert world.held(account_id) == {"cash": "800", "SPY": "1", "TLT": "4"}
 
 
 def test_a_portfolio_lists_another_only_once(world: World) -> None:

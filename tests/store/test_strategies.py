@@ -9,7 +9,15 @@ import pytest
 
 from tests.store.rows import LATER, NOON, strategy
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
-from trimtab.core.strategy import AssetTarget, Definition, Frequency, OnUpdate, Strategy, StrategyStatus
+from trimtab.core.strategy import (
+    AssetTarget,
+    Definition,
+    Frequency,
+    OnUpdate,
+    Strategy,
+    StrategyStatus,
+    StrategyTarget,
+)
 from trimtab.database import Database
 from trimtab.store import strategies
 from trimtab.store.enrollments import Page
@@ -46,6 +54,34 @@ def test_the_head_shows_its_version_and_old_ones_stay(db: Database) -> None:
     stored = db.read(lambda tx: strategies.definitions(tx, [("mix", 1), ("mix", 2), ("mix", 3), ("none", 1)]))
     assert stored == {("mix", 1): strategy().definition, ("mix", 2): NEW}
     assert db.read(lambda tx: strategies.definitions(tx, [])) == {}
+
+
+def test_only_strategies_that_hold_others_are_nesting(db: Database) -> None:
+    holding = Definition(
+        targets=(StrategyTarget(strategy_id="mix", percent=Decimal(100)),), conditions=(), cooldown_days=0
+    )
+    nest = strategy(id="nest", definition=holding)
+    named = strategy(id="named", description="strategy_id")
+    ended = strategy(id="ended", definition=holding, status=StrategyStatus.INACTIVE)
+    hidden = strategy(id="hidden", definition=holding, hidden=True)
+    for each in (nest, named, ended, hidden):
+        db.write(lambda tx, each=each: strategies.insert(tx, each))  # type: ignore[misc]
+    assert db.read(lambda tx: strategies.nesting(tx, "acme")) == [nest]
+    assert db.read(lambda tx: strategies.nesting(tx, "other")) == []
+
+
+def test_renewed_strategies_have_a_version_that_says_the_same(db: Database) -> None:
+    second_version(db)
+    other = strategy(id="other")
+    db.write(lambda tx: strategies.insert(tx, other))
+    db.write(lambda tx: strategies.lock(tx, ["mix", "none"]))
+    db.write(lambda tx: strategies.renew(tx, {"mix"}, now=LATER, change_log="why"))
+    assert db.read(lambda tx: strategies.heads(tx, ["mix", "other"])) == {
+        "mix": replace(SECOND, version=3, updated_version=3, updated_at=LATER),
+        "other": other,
+    }
+    newest = db.read(lambda tx: strategies.versions(tx, "mix", Page(after=None, limit=1)))[0]
+    assert newest == (3, Version(number=3, definition=NEW, change_log="why", created_at=LATER))
 
 
 def test_a_hidden_strategy_is_no_tenants_but_the_engine_finds_it(db: Database) -> None:

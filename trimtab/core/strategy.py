@@ -141,10 +141,11 @@ class StrategyStatus(StrEnum):
 class Strategy:
     """A strategy as its head version shows it.
 
-    `updated_version` is the last version that changed targets or conditions: whoever was evaluated
-    before it is due for evaluation. `hidden` strategies belong to one run with weights of its own.
-    With a `frequency` it is rebalanced at that interval, beside what its conditions make due; a public
-    strategy may be read and followed by every tenant.
+    `updated_version` is the last version that changed targets or conditions, or came with a change of
+    the targets of a strategy nested in it: whoever was evaluated before it is due for evaluation.
+    `hidden` strategies belong to one run with weights of its own. With a `frequency` it is rebalanced
+    at that interval, beside what its conditions make due; a public strategy may be read and followed
+    by every tenant.
     """
 
     id: str

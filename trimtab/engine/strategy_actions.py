@@ -1,7 +1,7 @@
 """Actions on strategies: create, change, end, and the review when an asset can no longer be traded.
 
-A change to a strategy touches no account: it writes the strategy and marks the shards of its
-followers due.
+A change to a strategy touches no account: it writes the strategy and those that it is nested in, and
+marks the shards of their followers due.
 """
 
 import logging
@@ -19,6 +19,7 @@ from trimtab.core.errors import (
     StrategyInUse,
     StrategyNotActive,
 )
+from trimtab.core.nesting import Shelf, above, below, way_back
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.strategy import (
     NESTING_MAX,
@@ -34,7 +35,6 @@ from trimtab.core.strategy import (
     validate,
 )
 from trimtab.database import Tx
-from trimtab.engine.cases import with_nested
 from trimtab.engine.desk import Desk
 from trimtab.store import enrollments, preferences, shards, strategies
 
@@ -133,10 +133,21 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
         if after.version != head.version:
             strategies.insert_version(tx, after, change_log=change.change_log)
         strategies.update_head(tx, after)
-        shards.mark_followers_due(tx, [strategy_id], now)
+        retargeted = after.definition.targets != head.definition.targets
+        outer = _renew_above(tx, after) if retargeted else frozenset()
+        shards.mark_followers_due(tx, [strategy_id, *outer], now)
         return after
 
     return desk.db.write(store)
+
+
+def _renew_above(tx: Tx, strategy: Strategy) -> frozenset[str]:
+    """Make a version of every strategy that holds this one: with its targets, theirs have changed."""
+    outer = above(strategy.id, _shelf_around(tx, strategy))
+    if outer:
+        log_line = f"version {strategy.version} of {strategy.id}, which is nested in this one"
+        strategies.renew(tx, outer, now=strategy.updated_at, change_log=log_line)
+    return outer
 
 
 def _changed(definition: Definition, change: StrategyChange) -> Definition:
@@ -273,13 +284,31 @@ def refuse_nesting(tx: Tx, strategy: Strategy) -> None:
         return
     for nested_id in ids:
         _only_active(strategies.locked(tx, strategy.tenant_id, nested_id), nested_id)
-    if strategy.id in with_nested(tx, ids):
-        raise InvalidStrategy([Problem("weights", "weights: a portfolio cannot contain itself")])
-    listed = strategies.listing(tx, strategy.tenant_id, strategies.StrategyFilter())
-    shelf = {other.id: other.definition.targets for other in listed}
-    shelf[strategy.id] = strategy.definition.targets
+    shelf = _shelf_around(tx, strategy)
+    circle = way_back(strategy.id, shelf)
+    if circle:
+        text = f"weights: a portfolio cannot contain itself: {' > '.join(circle)}"
+        raise InvalidStrategy([Problem("weights", text)])
     if nesting_depth(shelf) > NESTING_MAX:
         raise InvalidStrategy([Problem("weights", f"weights: portfolios nest at most {NESTING_MAX} deep")])
+
+
+def _shelf_around(tx: Tx, strategy: Strategy) -> Shelf:
+    """The tenant's strategies that hold others, with this one as it is to be.
+
+    All that it leads to or that lead to it are locked: two changes at once, each harmless, could close a
+    circle together, or pass each other by on the way up.
+    """
+    locked = {strategy.id}
+    while True:
+        shelf = {s.id: s.definition.targets for s in strategies.nesting(tx, strategy.tenant_id)}
+        shelf[strategy.id] = strategy.definition.targets
+        around = above(strategy.id, shelf) | below(strategy.id, shelf)
+        if around <= locked:
+            return shelf
+        # Whoever had them before us may have changed the ways: look again.
+        strategies.lock(tx, around - locked)
+        locked |= around
 
 
 def _require(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:

@@ -87,6 +87,12 @@ def locked(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
     return one(tx, tenant_id, strategy_id)
 
 
+def lock(tx: Tx, strategy_ids: Collection[str]) -> None:
+    """Lock strategies against other writers until the transaction ends."""
+    # In one order, so that two who lock several seldom wait for each other.
+    tx.rows("SELECT id FROM strategies WHERE id IN :ids ORDER BY id FOR UPDATE", ids=list(strategy_ids))
+
+
 def one(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy | None:
     """A listed strategy of the tenant."""
     row = tx.row(
@@ -176,6 +182,37 @@ def listing(tx: Tx, tenant_id: str, wanted: StrategyFilter) -> Sequence[Strategy
         status=wanted.status or "",
     )
     return [_strategy(row) for row in rows]
+
+
+def nesting(tx: Tx, tenant_id: str) -> Sequence[Strategy]:
+    """The tenant's listed strategies that hold others and have not ended."""
+    rows = tx.rows(
+        _HEADS
+        + """ WHERE s.tenant_id = :tenant_id AND s.hidden = 0 AND s.status <> 'inactive'
+              AND v.definition LIKE '%"strategy_id"%'""",
+        tenant_id=tenant_id,
+    )
+    return [_strategy(row) for row in rows]
+
+
+def renew(tx: Tx, strategy_ids: Collection[str], *, now: datetime, change_log: str) -> None:
+    """Give strategies a new version of the same definition, which those who follow are due for."""
+    ids, at = list(strategy_ids), micros(now)
+    tx.execute(
+        """UPDATE strategies SET version = version + 1, updated_version = version + 1, updated_at = :at
+           WHERE id IN :ids""",
+        ids=ids,
+        at=at,
+    )
+    tx.execute(
+        """INSERT INTO strategy_versions (strategy_id, version, definition, created_at, change_log)
+           SELECT s.id, s.version, v.definition, :at, :change_log FROM strategies s
+           JOIN strategy_versions v ON v.strategy_id = s.id AND v.version = s.version - 1
+           WHERE s.id IN :ids""",
+        ids=ids,
+        at=at,
+        change_log=change_log,
+    )
 
 
 def heads(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
