@@ -186,6 +186,14 @@ def test_a_strategy_that_is_put_above_at_the_same_time_is_reached_too(world: Wor
     assert (head(world, inner), head(world, middle), head(world, top)) == ((2, 2), (2, 2), (3, 3))
 
 
+def test_a_strategy_that_lets_go_at_the_same_time_is_not_reached(world: World) -> None:
+    inner, other = world.strategy(SPY="100"), world.strategy(SPY="100")
+    outer = nest(world, inner)
+    change = {"targets": targets(TLT="100")}
+    put_in_while(world, outer, what=other, meanwhile=lambda: world.change(inner, **change))
+    assert (head(world, inner), head(world, outer)) == ((2, 2), (2, 2))
+
+
 def test_changes_above_and_below_at_once_are_all_versions(world: World) -> None:
     """Four changes of the inner one are four versions of the outer, beside its own four."""
     inner = world.strategy(SPY="100")
