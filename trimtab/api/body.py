@@ -7,8 +7,10 @@ beyond 64, NUL and lone surrogates, which no database stores.
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import NoReturn
 
 from trimtab.core.errors import Malformed, TrimtabError
@@ -87,6 +89,24 @@ def _refuse_unstorable(value: object) -> None:
             elif isinstance(item, list):
                 below += item
         level = below
+
+
+def fingerprint(sent: Mapping[str, object]) -> str:
+    """The SHA-256 of a body that was read, whatever the order of its members and the space between."""
+    return sha256(json.dumps(_numbers_marked(dict(sent)), sort_keys=True).encode()).hexdigest()
+
+
+def _numbers_marked(value: object) -> object:
+    match value:
+        case Number():
+            # 5 is not "5"; no string in a body begins with NUL.
+            return f"\0{value}"
+        case dict():
+            return {name: _numbers_marked(member) for name, member in value.items()}
+        case list():
+            return [_numbers_marked(item) for item in value]
+        case _:
+            return value
 
 
 def is_storable(text: str) -> bool:

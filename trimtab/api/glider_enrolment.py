@@ -4,12 +4,10 @@ The flow id is the anchor of idempotency: the same second stage gets the same an
 failures too, and another body under the same flow is a conflict.
 """
 
-import json
-from hashlib import sha256
-
 import msgspec
 
 from trimtab.api import glider_requests as requests
+from trimtab.api.body import fingerprint
 from trimtab.api.glider_call import Call, Operation, Raw, success
 from trimtab.api.glider_errors import FlowConflict, Invalid, StrategyUnavailable, refusal
 from trimtab.api.glider_ids import CHAINS, evm_address, normal_caip, portfolio_id, ulid, uuid_of_ulid
@@ -74,7 +72,7 @@ def begin_enrolment(call: Call) -> SignatureOut:
 
 
 def enrol(call: Call) -> Raw:
-    body_hash = sha256(json.dumps(call.sent, sort_keys=True).encode()).hexdigest()
+    body_hash = fingerprint(call.sent)
     flow, answered = _flow_in(call)
     if answered is None:
         answered = _second_stage(call, flow, body_hash=body_hash)
