@@ -4,6 +4,7 @@ Actions only insert, or change one row that the engine has not taken yet; what a
 that is the engine's business. Those on strategies and enrollments have modules of their own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +22,7 @@ from trimtab.core.errors import (
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.core.strategy import Definition, Strategy, StrategyStatus, Target, validate_targets
 from trimtab.database import Tx
-from trimtab.engine.desk import Desk
+from trimtab.engine.desk import Desk, store_nothing
 from trimtab.engine.enrollment_actions import claim_account, locked_enrollment, shard_first
 from trimtab.engine.strategy_actions import refuse_ineligible_assets, refuse_nesting
 from trimtab.store import enrollments, runs, strategies
@@ -38,8 +39,10 @@ class RunRequest:
     amount: Decimal | None
 
 
-def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
-    """Queue a run at a client's wish.
+def request_run(
+    desk: Desk, tenant_id: str, request: RunRequest, *, also: Callable[[Tx, Run], None] = store_nothing
+) -> Run:
+    """Queue a run at a client's wish; `also` stores in the same transaction what must not be without it.
 
     Raises NotFound, AccountNotActive, InvalidStrategy, IneligibleAssets, EnrolledElsewhere,
     NotEnrolled and RunAlreadyOpen.
@@ -62,6 +65,7 @@ def request_run(desk: Desk, tenant_id: str, request: RunRequest) -> Run:
         run = _asked_run(desk, enrollment or account, strategy, request=request, now=now)
         if not runs.insert(tx, [run]):
             raise RunAlreadyOpen(request.account_id)
+        also(tx, run)
         return run
 
     return desk.db.write(store)

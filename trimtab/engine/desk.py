@@ -35,6 +35,10 @@ class Desk:
     new_id: Callable[[], str]
 
 
+def store_nothing(_tx: Tx, _what: object) -> None:
+    """What most callers of an action store beside its effect, in the same transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     work: Callable[[Tx], Any]

@@ -11,7 +11,7 @@ from datetime import datetime
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker, enrolling_due, queued_run
 from trimtab.core.errors import AccountNotActive, AlreadyEnrolled, NotFound
 from trimtab.database import Tx
-from trimtab.engine.desk import Desk
+from trimtab.engine.desk import Desk, store_nothing
 from trimtab.engine.strategy_actions import require_followable
 from trimtab.store import enrollments, runs, shards, strategies
 
@@ -27,10 +27,6 @@ class EnrollRequest:
     owner: str | None = None
     account_index: int = 0
     chain_ids: tuple[int, ...] = ()
-
-
-def store_nothing(_tx: Tx, _enrollment: Enrollment) -> None:
-    """What most callers store beside an enrollment."""
 
 
 def enroll(

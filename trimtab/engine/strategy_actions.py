@@ -35,7 +35,7 @@ from trimtab.core.strategy import (
     validate,
 )
 from trimtab.database import Tx
-from trimtab.engine.desk import Desk
+from trimtab.engine.desk import Desk, store_nothing
 from trimtab.store import enrollments, preferences, shards, strategies
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,17 @@ class StrategyDraft:
     is_public: bool = False
 
 
-def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strategy:
-    """Store version 1. Raises InvalidStrategy, IneligibleAssets, NotFound and StrategyNotActive."""
+def create_strategy(
+    desk: Desk,
+    tenant_id: str,
+    draft: StrategyDraft,
+    *,
+    also: Callable[[Tx, Strategy], None] = store_nothing,
+) -> Strategy:
+    """Store version 1; `also` stores in the same transaction what must not be without it.
+
+    Raises InvalidStrategy, IneligibleAssets, NotFound and StrategyNotActive.
+    """
     now = desk.clock()
     _refuse_problems(draft.definition)
     refuse_ineligible_assets(desk, draft.definition.targets)
@@ -80,6 +89,7 @@ def create_strategy(desk: Desk, tenant_id: str, draft: StrategyDraft) -> Strateg
     def store(tx: Tx) -> None:
         refuse_nesting(tx, strategy)
         strategies.insert(tx, strategy)
+        also(tx, strategy)
 
     desk.db.write(store)
     return strategy
@@ -104,8 +114,16 @@ class StrategyChange:
     change_log: str | None = None
 
 
-def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: StrategyChange) -> Strategy:
-    """Change the head; new targets, conditions or cooldown make a new version.
+def change_strategy(
+    desk: Desk,
+    tenant_id: str,
+    *,
+    strategy_id: str,
+    change: StrategyChange,
+    also: Callable[[Tx, Strategy], None] = store_nothing,
+) -> Strategy:
+    """Change the head; new targets, conditions or cooldown make a new version. `also` is as in
+    `create_strategy`, and is asked even if nothing changes.
 
     A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
     StrategyNotActive (it has ended), InvalidStrategy and IneligibleAssets.
@@ -124,18 +142,11 @@ def change_strategy(desk: Desk, tenant_id: str, *, strategy_id: str, change: Str
         after = _next_head(head, change)
         if eligible:
             after = replace(after, status=StrategyStatus.ACTIVE)
-        if after == head:
-            return head
-        # Once the strategy is ours: a later version is not older.
-        now = desk.clock()
-        after = replace(after, updated_at=now)
-        refuse_nesting(tx, after)
-        if after.version != head.version:
-            strategies.insert_version(tx, after, change_log=change.change_log)
-        strategies.update_head(tx, after)
-        retargeted = after.definition.targets != head.definition.targets
-        outer = _renew_above(tx, after) if retargeted else frozenset()
-        shards.mark_followers_due(tx, [strategy_id, *outer], now)
+        if after != head:
+            # Once the strategy is ours: a later version is not older.
+            after = replace(after, updated_at=desk.clock())
+            _store_head(tx, after, head=head, change_log=change.change_log)
+        also(tx, after)
         return after
 
     return desk.db.write(store)
@@ -148,6 +159,16 @@ def _renew_above(tx: Tx, strategy: Strategy) -> frozenset[str]:
         log_line = f"version {strategy.version} of {strategy.id}, which is nested in this one"
         strategies.renew(tx, outer, now=strategy.updated_at, change_log=log_line)
     return outer
+
+
+def _store_head(tx: Tx, after: Strategy, *, head: Strategy, change_log: str | None) -> None:
+    refuse_nesting(tx, after)
+    if after.version != head.version:
+        strategies.insert_version(tx, after, change_log=change_log)
+    strategies.update_head(tx, after)
+    retargeted = after.definition.targets != head.definition.targets
+    outer = _renew_above(tx, after) if retargeted else frozenset()
+    shards.mark_followers_due(tx, [after.id, *outer], after.updated_at)
 
 
 def _changed(definition: Definition, change: StrategyChange) -> Definition:
