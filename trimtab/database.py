@@ -49,7 +49,7 @@ GROUP_COMMIT_MAX = 64
 _LIST = re.compile(r"\bIN :(\w+)")
 _NAME = re.compile(r"(?<!:):(\w+)")
 _SECRETS = re.compile(r"(?<=:)[^/:@]+(?=@)|(?<=password=)[^&]+")
-_ROW_LOCK = re.compile(r"\s+FOR (?:SHARE|UPDATE)\b")
+_ROW_LOCK = re.compile(r"\s+FOR (?:SHARE|UPDATE)\b(?: SKIP LOCKED)?")
 
 sqlite3.register_adapter(Decimal, lambda value: format(value, "f"))
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import postgres
-from tests.api.servers import NO_TLS, Server, audit, running
+from tests.api.servers import NO_TLS, TRIMTAB, Server, audit, running
 from tests.api.world import World, make_key, new_symbols
 from trimtab.database import Database, open_database
 
@@ -109,9 +109,9 @@ def start_server(databases: Databases, tmp_path: Path) -> Iterator[StartServer]:
     """Start servers of the test's own: `start_server("sqlite", TRIMTAB_RATE_LIMIT="5")`."""
     with ExitStack() as stack:
 
-        def start(kind: str, **settings: str) -> Server:
+        def start(kind: str, program: tuple[str, ...] = TRIMTAB, /, **settings: str) -> Server:
             url = stack.enter_context(databases(kind))
-            started = stack.enter_context(running(url, tmp_path / str(uuid4()), **settings))
+            started = stack.enter_context(running(url, tmp_path / str(uuid4()), program, **settings))
             started.symbols = new_symbols()
             return started
 

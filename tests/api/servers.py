@@ -23,6 +23,7 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 READY_WITHIN_S = 60.0
 ENDS_WITHIN_S = 20.0
 PORT_TRIES = 3
+TRIMTAB = ("-m", "trimtab")
 
 
 class DidNotStart(Exception):
@@ -38,6 +39,7 @@ class Server:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes]
+    program: tuple[str, ...] = TRIMTAB
     moved: bool = True
     symbols: Iterator[str] = field(default_factory=lambda: iter(()))
 
@@ -56,7 +58,9 @@ class Server:
         return text if "unforeseen" in text or "Traceback" in text else ""
 
 
-def start(database_url: str, folder: Path, settings: Mapping[str, str]) -> Server:
+def start(
+    database_url: str, folder: Path, settings: Mapping[str, str], *, program: tuple[str, ...] = TRIMTAB
+) -> Server:
     """A server that is ready, or DidNotStart."""
     folder.mkdir(parents=True, exist_ok=True)
     outside = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
@@ -70,7 +74,8 @@ def start(database_url: str, folder: Path, settings: Mapping[str, str]) -> Serve
             database_url=database_url,
             environment=environment,
             log=log,
-            process=_spawn(port, environment=environment, log=log),
+            process=_spawn(port, program=program, environment=environment, log=log),
+            program=program,
         )
         if answers_with(server, httpx.codes.OK):
             return server
@@ -79,10 +84,12 @@ def start(database_url: str, folder: Path, settings: Mapping[str, str]) -> Serve
     raise DidNotStart(said)
 
 
-def _spawn(port: int, *, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _spawn(
+    port: int, *, program: tuple[str, ...], environment: dict[str, str], log: Path
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "trimtab", "serve", "--port", str(port)],
+            [sys.executable, *program, "serve", "--port", str(port)],
             cwd=log.parent,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -105,7 +112,9 @@ def answers_with(server: Server, status: int) -> bool:
 
 def respawn(server: Server) -> None:
     """Start the process anew, on the same port and database."""
-    server.process = _spawn(server.port, environment=server.environment, log=server.log)
+    server.process = _spawn(
+        server.port, program=server.program, environment=server.environment, log=server.log
+    )
 
 
 def stop(server: Server) -> None:
@@ -129,8 +138,10 @@ def audit(server: Server) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(database_url: str, folder: Path, **settings: str) -> Iterator[Server]:
-    server = start(database_url, folder, settings)
+def running(
+    database_url: str, folder: Path, program: tuple[str, ...] = TRIMTAB, /, **settings: str
+) -> Iterator[Server]:
+    server = start(database_url, folder, settings, program=program)
     try:
         yield server
     finally:

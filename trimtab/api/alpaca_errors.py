@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from litestar import Request, Response
@@ -12,6 +13,7 @@ from litestar.exceptions import HTTPException
 from trimtab.api.alpaca_requests import BadValue, InvalidTradeMarker, MalformedId, Required
 from trimtab.api.auth import KeyExpired, KeyInvalid, KeyMissing, RateLimited, ScopeMissing
 from trimtab.api.body import NotJson, Undecodable
+from trimtab.api.underway import StillRunning
 from trimtab.core import errors
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,10 @@ class UnknownReference(errors.TrimtabError):
 
 class SubscriptionMissing(errors.TrimtabError):
     """The seed answers an unknown subscription on DELETE in its own way."""
+
+
+class IdempotencyKeyReused(errors.TrimtabError):
+    """The key was sent before, with another body."""
 
 
 # A message of None is the error's own text.
@@ -37,6 +43,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     KeyExpired: (401, 40110000, "unauthorized"),
     ScopeMissing: (403, 40310000, "forbidden"),
     errors.NotFound: (404, 40410000, None),
+    StillRunning: (409, 40910000, "the first request with this idempotency key is still running"),
     NotJson: (415, 41510000, "unsupported media type"),
     MalformedId: (422, 42210000, None),
     UnknownReference: (422, 42210000, None),
@@ -55,6 +62,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     errors.NotEnrolled: (422, 42210006, "account has no active subscription: weights are required"),
     errors.RunAlreadyOpen: (422, 42210006, "a run is already in progress for account"),
     errors.RunIsFinal: (422, 42210007, "run cannot be canceled"),
+    IdempotencyKeyReused: (422, 42210008, "idempotency key was used with another body"),
     RateLimited: (429, 42910000, "rate limit exceeded"),
     errors.BrokerDown: (503, 50310000, None),
 }
@@ -77,16 +85,28 @@ def error_response(_request: AnyRequest, error: Exception) -> Response[dict[str,
         body: dict[str, object] = {"code": error.status_code * 100_000 + 10_000, "message": message}
         headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
         return Response(body, status_code=error.status_code, headers=headers)
-    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
-    if row is None:
+    refused = refusal(error)
+    if refused is None:
         log.error("unforeseen", exc_info=error)
         text = "internal server error"
         return Response({"code": 50010000, "error": text, "message": text}, status_code=500)
-    status, code, message_of_row = row
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
-    return Response(
-        {"code": code, "message": message_of_row or message_of(error)}, status_code=status, headers=headers
-    )
+    return Response(refused.body, status_code=refused.status, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    body: dict[str, object]
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """What the table says of a failure; None for what nobody foresaw."""
+    row = next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), None)
+    if row is None:
+        return None
+    status, code, message = row
+    return Refusal(status, {"code": code, "message": message or message_of(error)})
 
 
 def message_of(error: Exception) -> str:

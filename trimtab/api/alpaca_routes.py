@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from litestar import Litestar, delete, get, patch, post
+from litestar import Litestar, Response, delete, get, patch, post
 
 from trimtab.api import alpaca_requests as requests
 from trimtab.api import alpaca_wire as wire
 from trimtab.api.alpaca_errors import SubscriptionMissing, error_response, ids_in_body
+from trimtab.api.alpaca_once import Keep, answer_once
 from trimtab.api.alpaca_requests import id_in, text_query
+from trimtab.api.body import Object
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
 from trimtab.core.errors import Malformed, NotFound
 from trimtab.core.run import Run, RunKind
@@ -42,11 +44,20 @@ ROW_NUMBER_MAX = 2**62
 
 
 @post(PORTFOLIOS, status_code=200, sync_to_thread=True)
-def create_portfolio(front: Front, request: AnyRequest, body: bytes) -> wire.PortfolioOut:
+def create_portfolio(front: Front, request: AnyRequest, body: bytes) -> Response[bytes]:
     caller = front.admit(request, WRITE_STRATEGIES)
-    draft = requests.draft_in(front.body(request, body), calendar=front.desk.calendar)
-    with ids_in_body():
-        return wire.portfolio_out(strategy_actions.create_strategy(front.desk, caller.tenant_id, draft))
+
+    def act(sent: Object, keep: Keep) -> None:
+        draft = requests.draft_in(sent, calendar=front.desk.calendar)
+        with ids_in_body():
+            strategy_actions.create_strategy(
+                front.desk,
+                caller.tenant_id,
+                draft,
+                also=lambda tx, created: keep(tx, wire.portfolio_out(created)),
+            )
+
+    return answer_once(front, request, body, caller=caller, act=act)
 
 
 @get(PORTFOLIOS, sync_to_thread=True)
@@ -80,15 +91,22 @@ def show_portfolio(front: Front, request: AnyRequest, portfolio_id: str) -> wire
 
 
 @patch(PORTFOLIOS + "/{portfolio_id:str}", sync_to_thread=True)
-def change_portfolio(front: Front, request: AnyRequest, portfolio_id: str, body: bytes) -> wire.PortfolioOut:
+def change_portfolio(front: Front, request: AnyRequest, portfolio_id: str, body: bytes) -> Response[bytes]:
     caller = front.admit(request, WRITE_STRATEGIES)
     wanted = id_in(portfolio_id, "portfolio_id")
-    change = requests.change_in(front.body(request, body))
-    with ids_in_body(path_id=wanted):
-        changed = strategy_actions.change_strategy(
-            front.desk, caller.tenant_id, strategy_id=wanted, change=change
-        )
-    return wire.portfolio_out(changed)
+
+    def act(sent: Object, keep: Keep) -> None:
+        change = requests.change_in(sent)
+        with ids_in_body(path_id=wanted):
+            strategy_actions.change_strategy(
+                front.desk,
+                caller.tenant_id,
+                strategy_id=wanted,
+                change=change,
+                also=lambda tx, changed: keep(tx, wire.portfolio_out(changed)),
+            )
+
+    return answer_once(front, request, body, caller=caller, act=act)
 
 
 @delete(PORTFOLIOS + "/{portfolio_id:str}", sync_to_thread=True)
@@ -98,12 +116,20 @@ def delete_portfolio(front: Front, request: AnyRequest, portfolio_id: str) -> No
 
 
 @post(SUBSCRIPTIONS, status_code=200, sync_to_thread=True)
-def create_subscription(front: Front, request: AnyRequest, body: bytes) -> wire.SubscriptionOut:
+def create_subscription(front: Front, request: AnyRequest, body: bytes) -> Response[bytes]:
     caller = front.admit(request, WRITE)
-    asked = requests.subscription_in(front.body(request, body))
-    with ids_in_body():
-        enrollment = enrollment_actions.enroll(front.desk, caller.tenant_id, asked)
-    return wire.subscription_out(enrollment)
+
+    def act(sent: Object, keep: Keep) -> None:
+        asked = requests.subscription_in(sent)
+        with ids_in_body():
+            enrollment_actions.enroll(
+                front.desk,
+                caller.tenant_id,
+                asked,
+                also=lambda tx, enrollment: keep(tx, wire.subscription_out(enrollment)),
+            )
+
+    return answer_once(front, request, body, caller=caller, act=act)
 
 
 @get(SUBSCRIPTIONS, sync_to_thread=True)
@@ -146,12 +172,17 @@ def delete_subscription(front: Front, request: AnyRequest, subscription_id: str)
 
 
 @post(RUNS, status_code=200, sync_to_thread=True)
-def create_run(front: Front, request: AnyRequest, body: bytes) -> wire.RunOut:
+def create_run(front: Front, request: AnyRequest, body: bytes) -> Response[bytes]:
     caller = front.admit(request, WRITE)
-    asked = requests.run_in(front.body(request, body))
-    with ids_in_body():
-        run = actions.request_run(front.desk, caller.tenant_id, asked)
-    return front.desk.db.read(lambda tx: _shown(tx, [run]))[0]
+
+    def act(sent: Object, keep: Keep) -> None:
+        asked = requests.run_in(sent)
+        with ids_in_body():
+            actions.request_run(
+                front.desk, caller.tenant_id, asked, also=lambda tx, run: keep(tx, _shown(tx, [run])[0])
+            )
+
+    return answer_once(front, request, body, caller=caller, act=act)
 
 
 @get(RUNS, sync_to_thread=True)

@@ -1,7 +1,7 @@
 """What every route works with, and how each response tells the caller's remaining allowance."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from litestar import Litestar, Request, Router
 from litestar.datastructures import MutableScopeHeaders, State
@@ -13,6 +13,7 @@ from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 from trimtab.api.auth import Allowance, Caller, Credentials, Door, credentials
 from trimtab.api.body import Object, json_object
+from trimtab.api.underway import Underway
 from trimtab.engine.desk import Desk
 
 AnyRequest = Request[object, object, State]
@@ -28,6 +29,7 @@ class FrontDesk:
     desk: Desk
     door: Door
     key_in: Callable[[Mapping[str, str]], Credentials] = credentials
+    underway: Underway = field(default_factory=Underway)
 
     def admit(self, request: AnyRequest, scope: str | None) -> Caller:
         """The caller of this request, if the key is good and has the scope."""
