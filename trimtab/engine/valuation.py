@@ -7,7 +7,10 @@ to the cent, half to even.
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from operator import mul
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
@@ -62,30 +65,37 @@ def in_cents(block: Block, prices: Mapping[str, Decimal], *, rows: Collection[in
     """What the accounts in these rows are worth; accounts that cannot be valued are absent."""
     if not rows:
         return {}
-    # Whole numbers all the way: billionths of a share times the smallest unit of any price.
     known = {symbol: prices[symbol] for symbol in block.symbols if symbol in prices}
     price_places = max(map(places, known.values()), default=0)
-    units = {symbol: int(price.scaleb(price_places)) for symbol, price in known.items()}
-    price_of = [units.get(symbol) for symbol in block.symbols]
+    units, unpriced = _position_units(block, known, price_places=price_places)
     found = {}
     for row in rows:
-        amount = _position_units(block, price_of, row=row)
-        if amount is None:
+        if unpriced[row] or (not block.active[row] and block.starts[row] == block.starts[row + 1]):
+            # An account whose quantities the mirror cannot hold is shown as inactive and empty.
             continue
-        value = Decimal(block.cash[row]) + Decimal(amount).scaleb(-QUANTITY_PLACES - price_places)
+        value = Decimal(block.cash[row]) + Decimal(units[row]).scaleb(-QUANTITY_PLACES - price_places)
         cents = int(round_nearest(value, CENT_PLACES).scaleb(CENT_PLACES))
         if abs(cents) <= valuations.CENTS_MAX:
             found[row] = cents
     return found
 
 
-def _position_units(block: Block, price_of: list[int | None], *, row: int) -> int | None:
-    """What the positions in one row are worth in the smallest unit; None if one has no price."""
-    entries = slice(block.starts[row], block.starts[row + 1])
-    nanos = block.nanos[entries].tolist()
-    if not nanos and not block.active[row]:
-        # So the mirror shows an account whose quantities it cannot hold.
-        return None
-    held = [price_of[symbol] for symbol in block.symbol_of[entries].tolist()]
-    priced = [price for price in held if price is not None]
-    return sum(map(mul, nanos, priced)) if len(priced) == len(held) else None
+def _position_units(
+    block: Block, prices: Mapping[str, Decimal], *, price_places: int
+) -> tuple[list[int], list[bool]]:
+    """For each account what its positions are worth in the smallest unit, billionths of a share times the
+    last place of any price, and whether one of them has no price.
+
+    Arrays of Python's own whole numbers: exact at any size, and summed in one go.
+    """
+    units = [int(prices[s].scaleb(price_places)) if s in prices else 0 for s in block.symbols]
+    worth = block.nanos.astype(object) * np.array(units, object)[block.symbol_of]
+    missing = np.array([s not in prices for s in block.symbols], np.int64)[block.symbol_of]
+    return _sums(worth, block.starts), [count > 0 for count in _sums(missing, block.starts)]
+
+
+def _sums(entries: NDArray[Any], starts: NDArray[np.int64]) -> list[int]:
+    """The sum of each account's entries, which are those from its start to the next one's."""
+    until = np.concatenate((np.zeros(1, entries.dtype), np.cumsum(entries)))
+    sums: list[int] = (until[starts[1:]] - until[starts[:-1]]).tolist()
+    return sums

@@ -44,10 +44,11 @@ def add(tx: Tx, shard: int, cents: Mapping[int, int], *, at: datetime, version: 
     before = _read(tx, shard, on)
     records = np.full((max(len(before), max(cents) + 1), _WIDTH), _NO_VALUE, _FIELDS)
     records[: len(before)] = before
-    for row, amount in cents.items():
-        assert abs(amount) <= CENTS_MAX, "what does not fit has no value"
-        if records[row, 0] == _NO_VALUE:
-            records[row] = amount, micros(at), version
+    assert max(map(abs, cents.values())) <= CENTS_MAX, "what does not fit has no value"
+    rows, amounts = np.array([*cents], _FIELDS), np.array([*cents.values()], _FIELDS)
+    new = records[rows, 0] == _NO_VALUE
+    records[rows[new], 0] = amounts[new]
+    records[rows[new], 1:] = micros(at), version
     tx.execute(
         """INSERT INTO valuations (shard, valued_on, valued_at, block)
            VALUES (:shard, :on, :at, :block)
