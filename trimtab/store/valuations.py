@@ -70,7 +70,7 @@ def add_prices(tx: Tx, prices: Mapping[str, Decimal], on: date) -> None:
     """Store prices of that day; a symbol that has one keeps it."""
     tx.many(
         """INSERT INTO daily_prices (symbol, valued_on, price) VALUES (:symbol, :on, :price)
-           ON CONFLICT (symbol, valued_on) DO NOTHING""",
+           ON CONFLICT (valued_on, symbol) DO NOTHING""",
         [{"symbol": s, "on": on.isoformat(), "price": price} for s, price in sorted(prices.items())],
     )
 

@@ -61,7 +61,7 @@ CREATE TABLE daily_prices (
     symbol TEXT NOT NULL,
     valued_on TEXT NOT NULL,
     price {decimal} NOT NULL,
-    PRIMARY KEY (symbol, valued_on)
+    PRIMARY KEY (valued_on, symbol)
 );
 
 CREATE TABLE valuations (
