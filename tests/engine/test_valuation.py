@@ -19,8 +19,9 @@ from trimtab.core.plan import Holdings
 from trimtab.database import Tx
 from trimtab.engine.desk import drive
 from trimtab.engine.mirror import follow_broker
+from trimtab.engine.sweep import sweep
 from trimtab.engine.turn import take_turn
-from trimtab.engine.valuation import in_cents, keep_values
+from trimtab.engine.valuation import in_cents
 from trimtab.store import valuations
 from trimtab.store.holdings import Block, Mirrored, empty, fold
 from trimtab.store.valuations import CENTS_MAX
@@ -242,11 +243,9 @@ def test_a_worker_that_was_overtaken_stores_no_values(world: World) -> None:
     ann(world)
     world.at("2026-03-03 10:00")
     turn = drive(take_turn(world.desk, 1), world.desk)
-    followed = drive(follow_broker(turn), world.desk)
     drive(take_turn(world.desk, 1), world.desk)
-    prices = world.paper.prices({"SPY", "TLT"})
     with pytest.raises(Fenced):
-        drive(keep_values(turn, followed.mirror, prices=prices), world.desk)
+        drive(sweep(turn), world.desk)
     assert shown(world) == ["03-02 10000"]
 
 

@@ -7,7 +7,7 @@ quantity, a price and a percentage is ever rounded on its way. Where rounding is
 import decimal
 import re
 from collections.abc import Sequence
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
 DIGITS = 60
 decimal.DefaultContext.prec = DIGITS
@@ -48,11 +48,6 @@ def places(value: Decimal) -> int:
 def round_down(value: Decimal, to_places: int) -> Decimal:
     """Towards zero."""
     return value.quantize(Decimal(1).scaleb(-to_places), rounding=ROUND_DOWN)
-
-
-def round_up(value: Decimal, to_places: int) -> Decimal:
-    """Away from zero."""
-    return value.quantize(Decimal(1).scaleb(-to_places), rounding=ROUND_UP)
 
 
 def round_nearest(value: Decimal, to_places: int) -> Decimal:

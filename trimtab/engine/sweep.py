@@ -27,10 +27,10 @@ from trimtab.core.strategy import Strategy, StrategyStatus, Weights
 from trimtab.database import Tx
 from trimtab.engine.cases import weights_of, with_nested
 from trimtab.engine.desk import Desk, Effects, ask, read
-from trimtab.engine.mirror import Followed, follow_broker
+from trimtab.engine.mirror import follow_broker
 from trimtab.engine.screen import Valued, may_be_due, value
 from trimtab.engine.turn import Turn
-from trimtab.engine.valuation import keep_values
+from trimtab.engine.valuation import Kept, read_kept
 from trimtab.store import enrollments, runs
 from trimtab.store.enrollments import Roster
 from trimtab.store.holdings import Block
@@ -83,7 +83,7 @@ def sweep(turn: Turn) -> Effects[None]:
     """Evaluate what the market lets us evaluate now, and queue the runs that are due."""
     followed = yield from follow_broker(turn)
     block = followed.mirror.block
-    roster, heads = yield from read(lambda tx: _read_roster(tx, turn.shard))
+    roster, heads, kept = yield from read(lambda tx: _read(tx, turn, block))
     groups = list(_groups(turn, roster, heads=heads, block=block))
     symbols = set(block.symbols).union(*(group.weights.assets for group in groups))
     prices = yield from ask(lambda broker: broker.prices(symbols))
@@ -98,11 +98,16 @@ def sweep(turn: Turn) -> Effects[None]:
             standing = _standing(group, enrolled[roster.ids[member]], world=world, row=row)
             _evaluate(standing, turn.desk, findings=findings)
     turn.wake_by(_next_instant(turn, roster, findings))
-    if followed.is_new or findings.marks or findings.due:
-        stored = yield from turn.commit(lambda tx: _store(tx, turn, followed, findings=findings))
-        turn.created = frozenset(stored)
+    values = kept.values(block, prices)
+    if followed.is_new or findings.marks or findings.due or values.is_new:
+
+        def store(tx: Tx) -> set[str]:
+            followed.store(tx, turn)
+            values.store(tx, turn, mirror=followed.mirror)
+            return _store(tx, turn, findings)
+
+        turn.created = frozenset((yield from turn.commit(store)))
     turn.evaluated = frozenset(findings.evaluated)
-    yield from keep_values(turn, followed.mirror, prices=prices)
 
 
 def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime | None:
@@ -111,9 +116,9 @@ def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime |
     return min((*stored, *(at for _, at in findings.moved)), default=None)
 
 
-def _read_roster(tx: Tx, shard: int) -> tuple[Roster, dict[str, Strategy]]:
-    roster = enrollments.roster(tx, shard)
-    return roster, with_nested(tx, set(roster.strategy_ids))
+def _read(tx: Tx, turn: Turn, block: Block) -> tuple[Roster, dict[str, Strategy], Kept]:
+    roster = enrollments.roster(tx, turn.shard)
+    return roster, with_nested(tx, set(roster.strategy_ids)), read_kept(tx, turn, block)
 
 
 def _groups(turn: Turn, roster: Roster, heads: Mapping[str, Strategy], *, block: Block) -> Iterator[_Group]:
@@ -224,12 +229,11 @@ def _evaluate(standing: Standing, desk: Desk, *, findings: _Findings) -> None:
         findings.moved.append((standing.enrollment, next_at))
 
 
-def _store(tx: Tx, turn: Turn, followed: Followed, *, findings: _Findings) -> set[str]:
-    """Insert what is due; remember what was evaluated, and the holdings it was evaluated by.
+def _store(tx: Tx, turn: Turn, findings: _Findings) -> set[str]:
+    """Insert what is due and remember what was evaluated; the ids of the runs made.
 
     Where a client was faster, with a run of its own or by pausing, what is due stays due.
     """
-    followed.store(tx, turn)
     concerned = {e.id for e, _, _ in findings.due} | {e.id for e, _ in findings.moved}
     active = enrollments.still_active(tx, concerned) if concerned else set()
     queued = _first_free(tx, turn, findings, active=active)

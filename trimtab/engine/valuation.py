@@ -6,6 +6,7 @@ to the cent, half to even.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,33 +16,47 @@ from numpy.typing import NDArray
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
 from trimtab.database import Tx
-from trimtab.engine.desk import Desk, Effects, read
+from trimtab.engine.desk import Desk
 from trimtab.engine.turn import Turn
 from trimtab.store import valuations
 from trimtab.store.holdings import Block, Mirror
 
 
-def keep_values(turn: Turn, mirror: Mirror, *, prices: Mapping[str, Decimal]) -> Effects[None]:
-    """Store today's prices, and what the accounts that have no value today are worth; the mirror must
-    have been stored.
-    """
-    at, block = turn.now, mirror.block
-    rows, priced = yield from read(
-        lambda tx: (
-            valuations.unvalued(tx, turn.shard, on=at.date(), accounts=len(block.account_ids)),
-            valuations.priced(tx, at.date()),
-        )
-    )
-    cents = in_cents(block, prices, rows=rows)
-    new = {symbol: price for symbol, price in prices.items() if symbol not in priced}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """What is to be kept of a day: what accounts are worth, in cents by their rows, and prices."""
 
-    def store(tx: Tx) -> None:
-        valuations.add_prices(tx, new, at.date())
-        if cents:
-            valuations.add(tx, turn.shard, cents, at=at, version=mirror.version)
+    cents: Mapping[int, int]
+    prices: Mapping[str, Decimal]
 
-    if cents or new:
-        yield from turn.commit(store)
+    @property
+    def is_new(self) -> bool:
+        return bool(self.cents or self.prices)
+
+    def store(self, tx: Tx, turn: Turn, *, mirror: Mirror) -> None:
+        """With the mirror that they were made from."""
+        valuations.add_prices(tx, self.prices, turn.now.date())
+        if self.cents:
+            valuations.add(tx, turn.shard, self.cents, at=turn.now, version=mirror.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of today already: which rows of the mirror have no value, which symbols have a price."""
+
+    unvalued: Collection[int]
+    priced: Collection[str]
+
+    def values(self, block: Block, prices: Mapping[str, Decimal]) -> Values:
+        """What there is to add at these prices."""
+        new = {symbol: price for symbol, price in prices.items() if symbol not in self.priced}
+        return Values(cents=in_cents(block, prices, rows=self.unvalued), prices=new)
+
+
+def read_kept(tx: Tx, turn: Turn, block: Block) -> Kept:
+    today = turn.now.date()
+    unvalued = valuations.unvalued(tx, turn.shard, on=today, accounts=len(block.account_ids))
+    return Kept(unvalued=unvalued, priced=valuations.priced(tx, today))
 
 
 def value_now(desk: Desk, block: Block, account_id: str) -> Decimal | None:
