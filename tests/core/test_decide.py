@@ -336,8 +336,8 @@ SPENT: list[tuple[str, Order, str, dict[str, str], dict[str, str]]] = [
     ("proceeds that the broker does not show are not spent", SOLD, "60", {"B": "6.00", "C": "4.00"}, {}),
     ("the reserve is not spent", SOLD, "50", {}, {"B": "0", "C": "0"}),
     ("nor touched", SOLD, "20", {}, {"B": "0", "C": "0"}),
-    # 2.40 to spend: 1.44 and 0.96.
-    ("a buy below the smallest order is given up", SOLD, "52.40", {"B": "1.44"}, {"C": "0.96"}),
+    # 2.40 to spend: 1.44 and 0.96 would be too little for the one, so the other gets all.
+    ("a buy below the smallest order is given up", SOLD, "52.40", {"B": "2.40"}, {"C": "0"}),
     ("a fraction of a cent is not spent", SOLD, "150.009", {"B": "60.00", "C": "40.00"}, {}),
 ]
 

@@ -16,9 +16,10 @@ from itertools import chain
 from trimtab.core.doubt import Traded, doubt, open_fate, traded, unseen
 from trimtab.core.gate import gate
 from trimtab.core.money import ZERO, plain
-from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, fit, make_plan, unpriced
+from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan, unpriced
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
+from trimtab.core.spending import fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +310,8 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
     """Size the buys to the money that is really there, never above what was planned."""
     assert facts.plan is not None
     wanted = {leg.symbol: leg.notional for leg in buys if leg.notional is not None}
-    parts = fit(wanted, max(_budget(facts, facts.plan), ZERO))
+    budget = max(_budget(facts, facts.plan), ZERO)
+    parts = fit(wanted, budget, smallest=facts.plan.min_notional)
     orders: list[Order] = []
     skips: list[Skip] = []
     for leg in buys:

@@ -23,11 +23,11 @@ from trimtab.core.money import (
     divide_up,
     plain,
     round_down,
-    split,
 )
 from trimtab.core.preferences import Preferences
 from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
+from trimtab.core.spending import fit
 from trimtab.core.strategy import Weights
 
 
@@ -373,16 +373,13 @@ def _buy_shortfalls(draft: _Draft, budget: Decimal) -> None:
     symbols = draft.basis.weights.assets
     missing = {symbol: draft.target(symbol, draft.equity) - draft.value(symbol) for symbol in symbols}
     wanted = {s: amount for s, amount in missing.items() if amount > 0 and draft.may_buy(s, amount)}
-    for symbol, notional in fit(wanted, max(budget, ZERO)).items():
-        if draft.may_buy(symbol, notional):
+    budget, whole = max(budget, ZERO), sum(wanted.values(), ZERO)
+    for symbol, notional in fit(wanted, budget, smallest=draft.basis.limits.min_notional).items():
+        if notional:
             draft.buy(symbol, notional)
-
-
-def fit(wanted: Mapping[str, Decimal], budget: Decimal) -> dict[str, Decimal]:
-    """Whole cents per symbol: in proportion to what is wanted, never above the budget."""
-    whole = sum(wanted.values(), ZERO)
-    total = round_down(min(whole, budget), CENT_PLACES)
-    return dict(zip(wanted, split(total, list(wanted.values())), strict=True))
+        else:
+            # What is given up says how little its share would have been.
+            draft.may_buy(symbol, round_down(min(budget / whole, 1) * wanted[symbol], CENT_PLACES))
 
 
 def proceeds(legs: Iterable[Leg]) -> Decimal:
