@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from time import perf_counter
 
+import numpy as np
+
 from trimtab.boot import read_sessions
 from trimtab.core.enrollment import Enrollment, EnrollmentState, EvaluationPolicy, Standing, evaluate
 from trimtab.core.plan import Holdings
@@ -18,7 +20,7 @@ from trimtab.core.strategy import (
     StrategyStatus,
     flatten,
 )
-from trimtab.engine.screen import may_be_due, value
+from trimtab.engine.screen import Rules, look, value
 from trimtab.store.holdings import Mirrored, empty, fold
 
 ACCOUNTS = 1000
@@ -70,6 +72,8 @@ def main() -> None:
     sessions = read_sessions("XNYS")
     held = {f"a{i}": Mirrored(is_active=True, holdings=holdings(i)) for i in range(ACCOUNTS)}
     block = fold(empty().block, held)
+    rows = np.arange(ACCOUNTS)
+    rules = Rules(weights=weights, bands=BANDS, policy=POLICY)
     followed = Enrollment(
         id="e",
         shard=1,
@@ -101,7 +105,7 @@ def main() -> None:
             )
 
     def screened() -> None:
-        may_be_due(value(block, prices), weights, bands=BANDS, policy=POLICY)
+        look(value(block, prices, set_aside={}), rules, rows=rows)
 
     ratio = best_of(exact) / best_of(screened)
     print(json.dumps({"bench": "screen", "ratio": round(ratio, 1), "must": MUST}))

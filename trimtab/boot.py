@@ -93,6 +93,7 @@ def open_installation(settings: Settings) -> Installation:
             cooldown=timedelta(seconds=settings.v2_cooldown_s),
             after=FINAL_STATES if settings.v2_cooldown_after_failure else frozenset({RunState.COMPLETED}),
         ),
+        evaluations_kept=timedelta(days=settings.evaluation_days),
         clock=clock,
         new_id=new_id,
     )

@@ -21,6 +21,7 @@ from trimtab.core.money import parse_decimal
 T = TypeVar("T")
 PREFIX = "TRIMTAB_"
 ENV_FILE = Path(".env")
+DAYS_MAX = 36_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,11 @@ SETTINGS = (
         default="1",
         meaning="0: runs that failed or were cancelled start no cooldown on /v2",
     ),
+    Setting(
+        name="TRIMTAB_EVALUATION_DAYS",
+        default="30",
+        meaning="days for which it is kept why each account was rebalanced or why not",
+    ),
     # Public names of work that is still to come: known, so that one environment serves every version.
     Setting(name="TRIMTAB_ALPACA_URL", default="", meaning="for the Alpaca broker; not used yet"),
     Setting(name="TRIMTAB_ALPACA_DATA_URL", default="", meaning="for the Alpaca broker; not used yet"),
@@ -127,6 +133,7 @@ class Settings:
     rate_limit: int
     v2_cooldown_s: int
     v2_cooldown_after_failure: bool
+    evaluation_days: int
 
     @property
     def is_loopback(self) -> bool:
@@ -208,6 +215,7 @@ def _checked(values: Mapping[str, str]) -> Settings:
         rate_limit=read("TRIMTAB_RATE_LIMIT", _count, expected="requests a minute, at least 1"),
         v2_cooldown_s=read("TRIMTAB_V2_COOLDOWN_S", _seconds, expected="whole seconds, 0 or more"),
         v2_cooldown_after_failure=read("TRIMTAB_V2_COOLDOWN_AFTER_FAILURE", _flag, expected="0 or 1"),
+        evaluation_days=read("TRIMTAB_EVALUATION_DAYS", _days, expected=f"whole days, 1 to {DAYS_MAX}"),
     )
 
 
@@ -246,6 +254,11 @@ def _amount(text: str) -> Decimal | None:
 def _percent(text: str) -> Decimal | None:
     percent = _amount(text)
     return percent if percent is not None and percent < 100 else None  # noqa: PLR2004
+
+
+def _days(text: str) -> int | None:
+    days = _count(text)
+    return days if days is not None and days <= DAYS_MAX else None
 
 
 def _seconds(text: str) -> int | None:

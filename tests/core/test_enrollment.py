@@ -24,6 +24,7 @@ from trimtab.core.enrollment import (
     next_due,
     queued_run,
 )
+from trimtab.core.evaluation import Reason
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.core.strategy import (
     AssetTarget,
@@ -298,25 +299,38 @@ def test_what_is_due_and_in_which_slot(changes: dict[str, Any], due: list[str]) 
 
 
 # rule, what is different, why nothing was decided
-UNDECIDED: list[tuple[str, dict[str, Any], str]] = [
-    ("a wanted asset has no price", {"prices": decimals({"SPY": "500"})}, "no current price for TLT"),
+UNDECIDED: list[tuple[str, dict[str, Any], Reason, str]] = [
+    (
+        "a wanted asset has no price",
+        {"prices": decimals({"SPY": "500"})},
+        Reason.NO_PRICE,
+        "no current price for TLT",
+    ),
     (
         "a held asset has no price",
         {"holdings": holdings("0", SPY="12", TLT="40", OLD="1")},
+        Reason.NO_PRICE,
         "no current price for OLD",
     ),
-    ("two prices are missing", {"prices": {}}, "no current price for SPY, TLT"),
-    ("nothing is held", {"holdings": holdings("0")}, "the account holds nothing"),
-    ("nothing but what is set aside", {"holdings": holdings("-20")}, "the account holds nothing"),
+    ("two prices are missing", {"prices": {}}, Reason.NO_PRICE, "no current price for SPY, TLT"),
+    ("nothing is held", {"holdings": holdings("0")}, Reason.NO_EQUITY, "the account holds nothing"),
+    (
+        "nothing but what is set aside",
+        {"holdings": holdings("-20")},
+        Reason.NO_EQUITY,
+        "the account holds nothing",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("changes", "reason"), [pytest.param(*case[1:], id=case[0]) for case in UNDECIDED])
+@pytest.mark.parametrize(
+    ("changes", "reason", "details"), [pytest.param(*case[1:], id=case[0]) for case in UNDECIDED]
+)
 def test_without_prices_or_money_nothing_is_decided_and_what_is_due_stays_due(
-    changes: dict[str, Any], reason: str
+    changes: dict[str, Any], reason: Reason, details: str
 ) -> None:
     at = standing(strategy=strategy(TUESDAY, OnUpdate(), FIVE_POINTS, **UPDATED), enrollment=NEVER, **changes)
-    assert evaluate(at, POLICY) == NotEvaluated(reason)
+    assert evaluate(at, POLICY) == NotEvaluated(reason, details)
 
 
 def test_a_cause_is_a_line_for_people() -> None:

@@ -27,7 +27,7 @@ from trimtab.core.sessions import (
     calendar_due,
     cooldown_ends_on,
     fires,
-    next_calendar_open,
+    next_firing,
     window,
 )
 from trimtab.core.strategy import Annually, CalendarRule, Monthly, Quarterly, Weekly
@@ -388,7 +388,8 @@ def test_beyond_the_known_sessions_nothing_is_decided() -> None:
 
 
 def next_open_of(rule: CalendarRule, after: str) -> datetime | None:
-    return next_calendar_open(WEEK, rule, after=day(after), quarter_months=SEED_QUARTERS)
+    firing = next_firing(WEEK, rule, after=day(after), quarter_months=SEED_QUARTERS)
+    return None if firing is None else firing.opens_at
 
 
 def test_the_next_open_of_a_rule_is_that_of_the_session_that_fires() -> None:

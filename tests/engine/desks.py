@@ -416,6 +416,7 @@ def open_world(place: Place, setup: Setup = PLAIN, *, clock: Clock | None = None
         ),
         limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(setup.buffer_percent)),
         trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
+        evaluations_kept=timedelta(days=30),
         clock=clock,
         new_id=ids,
     )

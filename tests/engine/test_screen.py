@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from trimtab.core.enrollment import (
 )
 from trimtab.core.plan import Holdings
 from trimtab.core.strategy import BandKind, Definition, DriftBand, Strategy, StrategyStatus, Weights
-from trimtab.engine.screen import may_be_due, value
+from trimtab.engine.screen import Rules, look, value
 from trimtab.store.holdings import Block, Mirrored, empty, fold
 
 SYMBOLS = ("A", "B", "C", "D", "E")
@@ -90,6 +91,12 @@ def is_due(
     return isinstance(verdict, Evaluated) and bool(verdict.due)
 
 
+def flagged(block: Block, prices: Mapping[str, Decimal], rules: Rules) -> list[bool]:
+    """Whether each account of the block could be due."""
+    rows = np.arange(len(block.account_ids))
+    return [bool(flag) for flag in look(value(block, prices, set_aside={}), rules, rows=rows).may_be_due]
+
+
 def require_no_miss(
     accounts: Mapping[str, Holdings],
     prices: Mapping[str, Decimal],
@@ -100,7 +107,7 @@ def require_no_miss(
 ) -> int:
     """Whoever is due is let through; how many are due."""
     block = block_of(accounts)
-    flags = may_be_due(value(block, prices), weights, bands=bands, policy=policy)
+    flags = flagged(block, prices, Rules(weights=weights, bands=bands, policy=policy))
     due = [
         name for name, held in accounts.items() if is_due(held, prices, weights, bands=bands, policy=policy)
     ]
@@ -225,23 +232,33 @@ def test_the_screen_holds_back_whoever_is_far_from_every_band() -> None:
     weights = Weights(assets={"A": Decimal(60), "B": Decimal(40)}, cash=Decimal(0), names_cash=False)
     bands = (DriftBand(kind=BandKind.ABSOLUTE, percent=Decimal(5)),)
     prices = {"A": Decimal(1), "B": Decimal(1)}
-    flags = may_be_due(value(block_of(accounts), prices), weights, bands=bands, policy=NEVER)
+    flags = flagged(block_of(accounts), prices, Rules(weights=weights, bands=bands, policy=NEVER))
     assert list(flags) == [False] * 1000 + [True]
 
 
-def test_an_account_with_an_unpriced_position_or_without_a_target_is_let_through() -> None:
+def test_an_account_that_floats_cannot_value_is_let_through() -> None:
     weights = Weights(assets={"A": Decimal(60), "B": Decimal(40)}, cash=Decimal(0), names_cash=False)
     accounts = {
         "unpriced": Holdings(
             cash=Decimal(0), positions={"A": Decimal(60), "B": Decimal(40), "C": Decimal(1)}
         ),
-        "lacking": Holdings(cash=Decimal(0), positions={"A": Decimal(60)}),
+        "indebted": Holdings(cash=Decimal(-60), positions={"A": Decimal(60)}),
         "empty": Holdings(cash=Decimal(0), positions={}),
         "usual": Holdings(cash=Decimal(0), positions={"A": Decimal(60), "B": Decimal(40)}),
     }
     prices = {"A": Decimal(1), "B": Decimal(1)}
-    flags = may_be_due(value(block_of(accounts), prices), weights, bands=(), policy=NEVER)
-    assert list(flags) == [True, True, True, False]
+    flags = flagged(block_of(accounts), prices, Rules(weights=weights, bands=(), policy=NEVER))
+    assert flags == [True, True, True, False]
+
+
+def test_a_target_without_a_price_lets_everybody_through_also_who_does_not_hold_it() -> None:
+    weights = Weights(assets={"A": Decimal(60), "B": Decimal(40)}, cash=Decimal(0), names_cash=False)
+    accounts = {"lacking": Holdings(cash=Decimal(0), positions={"A": Decimal(60)})}
+    rules = Rules(weights=weights, bands=(), policy=NEVER)
+    assert flagged(block_of(accounts), {"A": Decimal(1)}, rules) == [True]
+    assert flagged(block_of(accounts), {"A": Decimal(1), "B": Decimal(1)}, rules) == [False]
+    frozen = Rules(weights=weights, bands=(), policy=NEVER, frozen=frozenset("B"))
+    assert flagged(block_of(accounts), {"A": Decimal(1)}, frozen) == [False]
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=3), HOLDINGS, max_size=8), st.data())

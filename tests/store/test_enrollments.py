@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.rows import LATER, NOON, enrollment, insert_enrollment, insert_run, strategy
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
-from trimtab.database import Database
+from trimtab.database import Database, micros
 from trimtab.store import enrollments, runs, shards, strategies
 from trimtab.store.enrollments import EnrollmentFilter, Page
 
@@ -73,20 +73,23 @@ def test_the_time_of_a_rebalance_is_kept_to_the_microsecond(db: Database) -> Non
     assert stored(db) == replace(enrollment(), last_rebalanced_at=NOON, updated_at=NOON)
 
 
-def test_the_roster_has_the_active_ones_without_an_open_run(db: Database) -> None:
+def test_the_roster_has_all_that_have_not_ended_and_says_who_is_paused_or_has_an_open_run(
+    db: Database,
+) -> None:
     insert_enrollment(db)
     insert_enrollment(db, id="bobs", account_id="bob")
     db.write(lambda tx: enrollments.set_rebalanced(tx, 1, ["bobs"], at=LATER))
     insert_run(db)
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
-    assert (roster.ids, roster.account_ids, roster.strategy_ids) == (["bobs"], ["bob"], ["mix"])
-    assert (roster.rebalanced, roster.evaluated_on, roster.evaluated_version) == ([True], ["2026-02-27"], [1])
+    assert (roster.ids, roster.account_ids) == (["follows", "bobs"], ["ann", "bob"])
+    assert (roster.strategy_ids, roster.open_run) == (["mix", "mix"], [True, False])
+    assert roster.last_rebalanced_at == [-1, micros(LATER)]
+    assert (roster.evaluated_on, roster.evaluated_version) == (["2026-02-27"] * 2, [1, 1])
     db.write(lambda tx: runs.cancel_queued(tx, "run", reason=None, now=LATER))
     db.write(lambda tx: enrollments.end(tx, "bobs", LATER))
+    db.write(lambda tx: tx.execute("UPDATE enrollments SET state = 'paused' WHERE id = 'follows'"))
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
-    assert (roster.ids, roster.rebalanced) == (["follows"], [False])
-    db.write(lambda tx: tx.execute("UPDATE enrollments SET state = 'paused'"))
-    assert db.read(lambda tx: enrollments.roster(tx, 1)).ids == []
+    assert (roster.ids, roster.open_run, roster.paused) == (["follows"], [False], [True])
     assert db.read(lambda tx: enrollments.roster(tx, 2)).ids == []
 
 
@@ -349,4 +352,4 @@ def test_schedules_move_on_together_each_by_itself_and_in_their_shard(db: Databa
 def test_the_roster_knows_when_each_is_due(db: Database) -> None:
     insert_enrollment(db, next_due_at=NOON)
     insert_enrollment(db, id="bobs", account_id="bob")
-    assert db.read(lambda tx: enrollments.roster(tx, 1)).next_due_at == [NOON, None]
+    assert db.read(lambda tx: enrollments.roster(tx, 1)).next_due_at == [micros(NOON), -1]

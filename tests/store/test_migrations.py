@@ -24,7 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
     *("tenants", "keys", "sandbox_clock", "shards", "accounts", "strategies", "strategy_versions"),
     *("enrollments", "runs", "plans", "orders", "executions", "skips", "events", "holdings"),
-    *("adjustments", "freezes", "flows", "valuations", "daily_prices", "replies", "alembic_version"),
+    *(
+        "adjustments",
+        "freezes",
+        "flows",
+        "valuations",
+        "daily_prices",
+        "replies",
+        "evaluations",
+        "alembic_version",
+    ),
 }
 
 
@@ -180,6 +189,7 @@ NEW_COLUMNS: dict[str, dict[str, str | None]] = {
     "strategies": {
         "frequency": None,
         "is_public": "0",
+        "on_ineligible": "needs_adjustment",
         "slippage_bps": None,
         "impact_bps": None,
         "threshold": None,

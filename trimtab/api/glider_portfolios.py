@@ -19,7 +19,7 @@ from trimtab.api.shapes import Choice, Query
 from trimtab.core.enrollment import Enrollment, EnrollmentState
 from trimtab.core.performance import History, Method
 from trimtab.core.run import OrderState, Run, RunState
-from trimtab.core.sessions import next_calendar_open
+from trimtab.core.sessions import next_firing
 from trimtab.core.strategy import Strategy
 from trimtab.database import Tx
 from trimtab.engine import actions, enrollment_actions
@@ -189,9 +189,8 @@ def _followed(desk: Desk, enrollment: Enrollment, strategy: Strategy) -> wire.Fo
             sessions = desk.calendars[strategy.calendar]
             upcoming = sessions.day_of(sessions.next_open(desk.clock()))
             months = desk.evaluation.quarter_months
-            next_due_at = next_calendar_open(
-                sessions, rule, after=sessions.before(upcoming), quarter_months=months
-            )
+            firing = next_firing(sessions, rule, after=sessions.before(upcoming), quarter_months=months)
+            next_due_at = None if firing is None else firing.opens_at
     return wire.Followed(enrollment=enrollment, strategy=strategy, next_due_at=next_due_at)
 
 

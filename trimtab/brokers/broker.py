@@ -55,6 +55,16 @@ class Asset:
     fractionable: bool
     depth: Decimal | None = None
 
+    @property
+    def why_ineligible(self) -> str | None:
+        """Why no strategy may name it, if none may (notes on Alpaca's contract, 2.2)."""
+        flags = {
+            "not active": self.active,
+            "not tradable": self.tradable,
+            "not fractionable": self.fractionable,
+        }
+        return next((why for why, holds in flags.items() if not holds), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:

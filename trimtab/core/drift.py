@@ -25,12 +25,17 @@ class Breach:
 
 
 def first_breach(
-    bands: Sequence[DriftBand], weights: Weights, *, holdings: Holdings, prices: Mapping[str, Decimal]
+    bands: Sequence[DriftBand],
+    weights: Weights,
+    *,
+    holdings: Holdings,
+    prices: Mapping[str, Decimal],
+    frozen: frozenset[str] = frozenset(),
 ) -> Breach | None:
     """The first broken band, lines in the order of their symbols and cash last; None if all hold.
 
     `holdings.cash` is without what was set aside. Equity of zero or less breaks nothing: there is
-    nothing to weigh.
+    nothing to weigh. A frozen line counts as equity and breaks no band.
     """
     values = {symbol: quantity * prices[symbol] for symbol, quantity in holdings.positions.items()}
     equity = holdings.cash + sum(values.values(), ZERO)
@@ -38,7 +43,7 @@ def first_breach(
         return None
     lines: list[tuple[str | None, Decimal, Decimal]] = [
         (symbol, values.get(symbol, ZERO), weights.assets.get(symbol, ZERO))
-        for symbol in sorted({*weights.assets, *values})
+        for symbol in sorted({*weights.assets, *values} - frozen)
     ]
     if weights.names_cash:
         lines.append((None, holdings.cash, weights.cash))

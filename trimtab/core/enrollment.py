@@ -12,8 +12,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trimtab.core.drift import Breach, first_breach
+from trimtab.core.evaluation import Reason
 from trimtab.core.money import HUNDRED, ZERO, plain
-from trimtab.core.plan import Holdings, equity_of, unpriced
+from trimtab.core.plan import Holdings, equity_of
 from trimtab.core.run import Initiator, Run, RunKind
 from trimtab.core.sessions import Sessions, Span, calendar_due, cooldown_ends_on
 from trimtab.core.strategy import Strategy, Weights
@@ -113,19 +114,32 @@ class Due:
 class NotEvaluated:
     """Nothing was decided, and what is due stays due."""
 
-    reason: str
+    reason: Reason
+    details: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """Decided: `due` in order of precedence; the first whose slot is free becomes a run."""
+    """Decided: `due` in order of precedence; the first whose slot is free becomes a run.
+
+    In the cooldown nothing is due but what ignores it.
+    """
 
     due: tuple[Due, ...]
+    in_cooldown: bool = False
+
+    @property
+    def reason(self) -> Reason:
+        """Why there is no run, where nothing is due."""
+        return Reason.IN_COOLDOWN if self.in_cooldown else Reason.NOTHING_DUE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An enrollment and the world around it at one moment; `holdings` without what is set aside."""
+    """An enrollment and the world around it at one moment; `holdings` without what is set aside.
+
+    `frozen` lines are left as they are: neither their drift nor what they lack is held against anybody.
+    """
 
     enrollment: Enrollment
     strategy: Strategy
@@ -135,6 +149,7 @@ class Standing:
     sessions: Sessions
     session_on: date
     now: datetime
+    frozen: frozenset[str] = frozenset()
 
 
 def enrolling_due(enrollment: Enrollment) -> Due:
@@ -180,18 +195,19 @@ def queued_run(enrollment: Enrollment, due: Due, *, run_id: str, strategy_versio
 
 def evaluate(standing: Standing, policy: EvaluationPolicy) -> Evaluated | NotEvaluated:
     """What is due for one enrollment now."""
-    missing = unpriced(standing.weights, standing.holdings, prices=standing.prices)
+    needed = {*standing.weights.assets} - standing.frozen | standing.holdings.positions.keys()
+    missing = sorted(needed - standing.prices.keys())
     if missing:
-        return NotEvaluated(f"no current price for {', '.join(missing)}")
+        return NotEvaluated(Reason.NO_PRICE, f"no current price for {', '.join(missing)}")
     if equity_of(standing.holdings, standing.prices) <= 0:
-        return NotEvaluated("the account holds nothing")
+        return NotEvaluated(Reason.NO_EQUITY, "the account holds nothing")
     due = [*_full_rebalances_due(standing, policy)]
     cash = free_cash(standing, policy.buffer_percent)
     policy = policy.for_strategy(standing.strategy)
     if policy.invest_cash_min > 0 and cash > policy.invest_cash_min and standing.weights.assets:
         cause = f"free cash of ${plain(cash)}"
         due.append(Due(kind=RunKind.INVEST_CASH, slot=_session_slot(standing), cause=cause))
-    return Evaluated(due=tuple(due))
+    return Evaluated(due=tuple(due), in_cooldown=is_in_cooldown(standing))
 
 
 def is_update_pending(enrollment: Enrollment, strategy: Strategy) -> bool:
@@ -206,24 +222,33 @@ def cooldown_end(standing: Standing) -> date | None:
     return cooldown_ends_on(standing.sessions, last, cooldown_days=standing.strategy.definition.cooldown_days)
 
 
+def is_in_cooldown(standing: Standing) -> bool:
+    ends_on = cooldown_end(standing)
+    return ends_on is not None and standing.session_on < ends_on
+
+
 def keeps_update_pending(standing: Standing, policy: EvaluationPolicy) -> bool:
     """Whether a pending update waits on through this evaluation, for the end of the cooldown."""
-    ends_on = cooldown_end(standing)
-    return policy.update_waits and ends_on is not None and standing.session_on < ends_on
+    return policy.update_waits and is_in_cooldown(standing)
 
 
 def free_cash(standing: Standing, buffer_percent: Decimal) -> Decimal:
-    """Cash in dollars above the cash target and the buffer."""
+    """Cash in dollars above the cash target and the buffer, and above what frozen lines still lack."""
     invested = (HUNDRED - buffer_percent) * (HUNDRED - standing.weights.cash)
     equity = equity_of(standing.holdings, standing.prices)
-    return standing.holdings.cash - equity * (HUNDRED * HUNDRED - invested) / (HUNDRED * HUNDRED)
+    free = standing.holdings.cash - equity * (HUNDRED * HUNDRED - invested) / (HUNDRED * HUNDRED)
+    for symbol in standing.frozen & standing.weights.assets.keys():
+        percent = (HUNDRED - buffer_percent) * standing.weights.assets[symbol]
+        held = standing.holdings.positions.get(symbol, ZERO) * standing.prices.get(symbol, ZERO)
+        free -= max(equity * percent / (HUNDRED * HUNDRED) - held, ZERO)
+    return free
 
 
 def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[Due]:
     enrollment, strategy = standing.enrollment, standing.strategy
     due = []
     eligible_from = cooldown_end(standing)
-    in_cooldown = eligible_from is not None and standing.session_on < eligible_from
+    in_cooldown = is_in_cooldown(standing)
     scheduled = None if in_cooldown else _schedule_due(standing)
     if scheduled:
         # Before the first money: a run that the schedule makes anyway is not made twice.
@@ -242,7 +267,11 @@ def _full_rebalances_due(standing: Standing, policy: EvaluationPolicy) -> list[D
     if pending and strategy.definition.on_update:
         due.append(_full(update_slot, f"update to version {strategy.updated_version}"))
     breach = first_breach(
-        strategy.definition.bands, standing.weights, holdings=standing.holdings, prices=standing.prices
+        strategy.definition.bands,
+        standing.weights,
+        holdings=standing.holdings,
+        prices=standing.prices,
+        frozen=standing.frozen,
     )
     if breach:
         due.append(_full(update_slot if pending else _session_slot(standing), describe(breach)))

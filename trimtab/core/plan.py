@@ -379,7 +379,7 @@ def _buy_shortfalls(draft: _Draft, budget: Decimal) -> None:
             draft.buy(symbol, notional)
         else:
             # What is given up says how little its share would have been.
-            draft.may_buy(symbol, round_down(min(budget / whole, 1) * wanted[symbol], CENT_PLACES))
+            draft.may_buy(symbol, round_down(min(budget, whole) * wanted[symbol] / whole, CENT_PLACES))
 
 
 def proceeds(legs: Iterable[Leg]) -> Decimal:

@@ -195,11 +195,11 @@ def calendar_due(
     return due
 
 
-def next_calendar_open(
+def next_firing(
     sessions: Sessions, rule: CalendarRule, *, after: date, quarter_months: frozenset[int]
-) -> datetime | None:
-    """The open of the next session that fires the rule; None if none is known."""
+) -> Session | None:
+    """The next session that fires the rule; None if none is known."""
     for session, next_on in sessions.following(after):
         if fires(rule, session.on, next_on=next_on, quarter_months=quarter_months):
-            return session.opens_at
+            return session
     return None

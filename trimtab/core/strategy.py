@@ -131,6 +131,15 @@ _INTERVALS = {
 }
 
 
+class OnIneligible(StrEnum):
+    """What becomes of a strategy with an asset that stops being eligible: it stops until somebody adjusts it
+    (the vendor's rule), or only that line is left as it is.
+    """
+
+    NEEDS_ADJUSTMENT = "needs_adjustment"
+    FREEZE_LINE = "freeze_line"
+
+
 class StrategyStatus(StrEnum):
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -163,6 +172,7 @@ class Strategy:
     frequency: Frequency | None = None
     preferences: Preferences = NO_PREFERENCES
     is_public: bool = False
+    on_ineligible: OnIneligible = OnIneligible.NEEDS_ADJUSTMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,14 @@ from trimtab.core.errors import (
     RunTooSoon,
 )
 from trimtab.core.run import Initiator, Run, RunKind, RunState
-from trimtab.core.strategy import Definition, Strategy, StrategyStatus, Target, validate_targets
+from trimtab.core.strategy import (
+    Definition,
+    Strategy,
+    StrategyStatus,
+    Target,
+    asset_symbols,
+    validate_targets,
+)
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk, store_nothing
 from trimtab.engine.enrollment_actions import claim_account, locked_enrollment, shard_first
@@ -51,7 +58,7 @@ def request_run(
     if problems:
         raise InvalidStrategy(problems)
     account = claim_account(desk, tenant_id, request.account_id)
-    refuse_ineligible_assets(desk, request.targets)
+    refuse_ineligible_assets(desk, asset_symbols(request.targets))
 
     def store(tx: Tx) -> Run:
         now = shard_first(tx, desk, account.shard)

@@ -182,10 +182,21 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
         prices={s: seen.prices[s] for s in wanted if s in seen.prices},
         # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
         set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
-        untradable=frozenset(s for s in wanted if not is_tradable(seen.assets.get(s))),
+        untradable=_untradable(case.weights, wanted, assets=seen.assets),
         depths=_depths(wanted, seen),
         limits=desk.limits.narrowed(case.preferences),
     )
+
+
+def ineligible(symbols: Iterable[str], assets: Mapping[str, Asset]) -> frozenset[str]:
+    """Those that a strategy may not name: unknown, not active, not tradable or not fractionable."""
+    return frozenset(s for s in symbols if s not in assets or assets[s].why_ineligible is not None)
+
+
+def _untradable(weights: Weights, wanted: set[str], *, assets: Mapping[str, Asset]) -> frozenset[str]:
+    """Lines of the strategy that are not eligible, and other holdings that cannot be sold now."""
+    outside = wanted - weights.assets.keys()
+    return ineligible(weights.assets, assets).union(s for s in outside if not is_tradable(assets.get(s)))
 
 
 def _depths(symbols: Iterable[str], seen: Seen) -> dict[str, Decimal]:

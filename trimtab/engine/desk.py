@@ -7,7 +7,7 @@ any two. The desk itself is a value, made by `boot`.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from trimtab.brokers.broker import Broker, Outcome
@@ -22,7 +22,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """`calendars` by name; `calendar` is that of strategies made through `/v1`; `new_id` makes UUIDs."""
+    """`calendars` by name; `calendar` is that of strategies made through `/v1`; what sweeps found is kept
+    for `evaluations_kept`; `new_id` makes UUIDs.
+    """
 
     db: Database
     broker: Broker
@@ -31,6 +33,7 @@ class Desk:
     evaluation: EvaluationPolicy
     limits: Limits
     trigger: TriggerPolicy
+    evaluations_kept: timedelta
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 

@@ -5,7 +5,7 @@ marks the shards of their followers due.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from trimtab.brokers.broker import Asset
@@ -26,6 +26,7 @@ from trimtab.core.strategy import (
     Condition,
     Definition,
     Frequency,
+    OnIneligible,
     Strategy,
     StrategyStatus,
     Target,
@@ -35,6 +36,7 @@ from trimtab.core.strategy import (
     validate,
 )
 from trimtab.database import Tx
+from trimtab.engine.cases import with_nested
 from trimtab.engine.desk import Desk, store_nothing
 from trimtab.store import enrollments, preferences, shards, strategies
 
@@ -52,6 +54,7 @@ class StrategyDraft:
     frequency: Frequency | None = None
     preferences: Preferences = NO_PREFERENCES
     is_public: bool = False
+    on_ineligible: OnIneligible = OnIneligible.NEEDS_ADJUSTMENT
 
 
 def create_strategy(
@@ -67,7 +70,7 @@ def create_strategy(
     """
     now = desk.clock()
     _refuse_problems(draft.definition)
-    refuse_ineligible_assets(desk, draft.definition.targets)
+    refuse_ineligible_assets(desk, asset_symbols(draft.definition.targets))
     strategy = Strategy(
         id=desk.new_id(),
         tenant_id=tenant_id,
@@ -84,6 +87,7 @@ def create_strategy(
         frequency=draft.frequency,
         preferences=draft.preferences,
         is_public=draft.is_public,
+        on_ineligible=draft.on_ineligible,
     )
 
     def store(tx: Tx) -> None:
@@ -106,6 +110,7 @@ class StrategyChange:
     is_public: bool | None = None
     frequency: Frequency | None = None
     preferences: Callable[[Preferences], Preferences] | None = None
+    on_ineligible: OnIneligible | None = None
     targets: tuple[Target, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
     cooldown_days: int | None = None
@@ -125,15 +130,17 @@ def change_strategy(
     """Change the head; new targets, conditions or cooldown make a new version. `also` is as in
     `create_strategy`, and is asked even if nothing changes.
 
-    A strategy that needs adjustment is active again once all its assets are eligible. Raises NotFound,
-    StrategyNotActive (it has ended), InvalidStrategy and IneligibleAssets.
+    A strategy that needs adjustment is active again once all its assets are eligible, or those that are
+    not are lines that it freezes. Raises NotFound, StrategyNotActive (it has ended), InvalidStrategy and
+    IneligibleAssets.
     """
-    before = desk.db.read(lambda tx: _require(tx, tenant_id, strategy_id))
+    before, heads = desk.db.read(lambda tx: _with_nested(tx, tenant_id, strategy_id, change=change))
     definition = _changed(before.definition, change)
     _refuse_problems(definition)
     required = change.targets is not None or change.reactivate
     in_question = required or before.status is StrategyStatus.NEEDS_ADJUSTMENT
-    eligible = in_question and _are_eligible(desk, definition.targets, required=required)
+    symbols = _must_be_eligible(before, change, heads=heads)
+    eligible = in_question and _are_eligible(desk, symbols, required=required)
 
     def store(tx: Tx) -> Strategy:
         head = strategies.locked(tx, tenant_id, strategy_id)
@@ -191,6 +198,7 @@ def _next_head(head: Strategy, change: StrategyChange) -> Strategy:
         name=head.name if change.name is None else change.name,
         description=head.description if change.description is None else change.description,
         is_public=head.is_public if change.is_public is None else change.is_public,
+        on_ineligible=head.on_ineligible if change.on_ineligible is None else change.on_ineligible,
         frequency=head.frequency if change.frequency is None else change.frequency,
         preferences=head.preferences if change.preferences is None else change.preferences(head.preferences),
         version=version,
@@ -237,21 +245,23 @@ def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
 
 
 def review_assets(desk: Desk) -> None:
-    """Set aside every active strategy with an asset that is not eligible any more.
+    """Set aside every active strategy with an asset that is not eligible any more, in its own lines or in
+    those of a strategy nested in it; unless it freezes such lines.
 
     Its QUEUED runs are cancelled by the engine, which finds it not active. While the broker is down
     there is nothing to review by.
     """
     now = desk.clock()
-    working = desk.db.read(strategies.working)
-    symbols = {symbol for strategy in working for symbol in asset_symbols(strategy.definition.targets)}
+    working = {strategy.id: strategy for strategy in desk.db.read(strategies.working)}
+    named = {id_: asset_symbols(strategy.definition.targets) for id_, strategy in working.items()}
+    symbols = {symbol for found in named.values() for symbol in found}
     try:
         known = desk.broker.assets(symbols)
     except BrokerDown as error:
         log.warning("assets were not reviewed: %s", error)
         return
     ineligible = {symbol for symbol in symbols if _why_ineligible(known.get(symbol)) is not None}
-    hit = [s.id for s in working if ineligible & set(asset_symbols(s.definition.targets))]
+    hit = _suspended({id_ for id_, found in named.items() if ineligible & set(found)}, working)
     if hit:
 
         def store(tx: Tx) -> None:
@@ -259,6 +269,15 @@ def review_assets(desk: Desk) -> None:
             shards.mark_followers_due(tx, hit, now)
 
         desk.db.write(store)
+
+
+def _suspended(hit: set[str], working: Mapping[str, Strategy]) -> list[str]:
+    """Of the active strategies with an ineligible asset, and of those they are nested in, the ones that
+    stop for it.
+    """
+    shelf = {id_: strategy.definition.targets for id_, strategy in working.items()} if hit else {}
+    concerned = hit.union(*(above(id_, shelf) for id_ in hit))
+    return sorted(id_ for id_ in concerned if working[id_].on_ineligible is OnIneligible.NEEDS_ADJUSTMENT)
 
 
 def require_followable(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
@@ -275,9 +294,8 @@ def _only_active(strategy: Strategy | None, strategy_id: str) -> Strategy:
     return strategy
 
 
-def refuse_ineligible_assets(desk: Desk, targets: Sequence[Target]) -> None:
+def refuse_ineligible_assets(desk: Desk, symbols: Collection[str]) -> None:
     """Raise IneligibleAssets unless each asset is an active, tradable, fractionable one."""
-    symbols = asset_symbols(targets)
     known = desk.broker.assets(symbols) if symbols else {}
     found = {symbol: _why_ineligible(known.get(symbol)) for symbol in symbols}
     reasons = {symbol: why for symbol, why in found.items() if why is not None}
@@ -285,10 +303,23 @@ def refuse_ineligible_assets(desk: Desk, targets: Sequence[Target]) -> None:
         raise IneligibleAssets(reasons)
 
 
-def _are_eligible(desk: Desk, targets: Sequence[Target], *, required: bool) -> bool:
+def _must_be_eligible(before: Strategy, change: StrategyChange, *, heads: Mapping[str, Strategy]) -> set[str]:
+    """The symbols that the strategy as it is to be may name only if they are eligible: where it freezes
+    lines, those that it did not name before; else all, also of the strategies nested in it.
+    """
+    definition = _changed(before.definition, change)
+    own = set(asset_symbols(definition.targets))
+    if (change.on_ineligible or before.on_ineligible) is OnIneligible.FREEZE_LINE:
+        return own.difference(asset_symbols(before.definition.targets))
+    shelf = {id_: head.definition.targets for id_, head in heads.items()} | {before.id: definition.targets}
+    inner = below(before.id, shelf) & heads.keys()
+    return own.union(*(asset_symbols(heads[id_].definition.targets) for id_ in inner))
+
+
+def _are_eligible(desk: Desk, symbols: Collection[str], *, required: bool) -> bool:
     """Whether all assets are eligible; if they must be, IneligibleAssets says which are not."""
     try:
-        refuse_ineligible_assets(desk, targets)
+        refuse_ineligible_assets(desk, symbols)
     except IneligibleAssets:
         if required:
             raise
@@ -332,11 +363,14 @@ def _shelf_around(tx: Tx, strategy: Strategy) -> Shelf:
         locked |= around
 
 
-def _require(tx: Tx, tenant_id: str, strategy_id: str) -> Strategy:
+def _with_nested(
+    tx: Tx, tenant_id: str, strategy_id: str, *, change: StrategyChange
+) -> tuple[Strategy, dict[str, Strategy]]:
+    """The strategy, and by their ids those that are nested in it once the change is made."""
     strategy = strategies.one(tx, tenant_id, strategy_id)
     if strategy is None:
         raise NotFound("strategy", strategy_id)
-    return strategy
+    return strategy, with_nested(tx, nested_ids(_changed(strategy.definition, change).targets))
 
 
 def _refuse_problems(definition: Definition) -> None:
@@ -346,11 +380,4 @@ def _refuse_problems(definition: Definition) -> None:
 
 
 def _why_ineligible(asset: Asset | None) -> str | None:
-    if asset is None:
-        return "not found"
-    flags = {
-        "not active": asset.active,
-        "not tradable": asset.tradable,
-        "not fractionable": asset.fractionable,
-    }
-    return next((why for why, holds in flags.items() if not holds), None)
+    return "not found" if asset is None else asset.why_ineligible

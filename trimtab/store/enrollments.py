@@ -131,41 +131,51 @@ def following(tx: Tx, strategy_id: str) -> bool:
     return row is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Roster:
-    """The enrollments of a shard that can be evaluated now, column by column.
+    """The enrollments of a shard that have not ended, column by column.
 
-    A sweep looks at all of them and closely at few, so only those few are read as values.
+    A sweep looks at all of them and closely at few, so only those few are read as values. Instants are
+    microseconds since 1970, -1 for none; `open_run` is true where the account has an open run.
     """
 
+    seqs: list[int]
     ids: list[str]
     account_ids: list[str]
     strategy_ids: list[str]
-    rebalanced: list[bool]
+    paused: list[bool]
+    open_run: list[bool]
+    last_rebalanced_at: list[int]
     evaluated_on: list[str]
     evaluated_version: list[int]
-    next_due_at: list[datetime | None]
+    next_due_at: list[int]
 
 
 def roster(tx: Tx, shard: int) -> Roster:
-    """The shard's active enrollments whose account has no open run."""
     rows = tx.rows(
-        """SELECT e.id, e.account_id, e.strategy_id, e.last_rebalanced_at IS NOT NULL AS rebalanced,
-                  e.evaluated_on, e.evaluated_version, e.next_due_at
-           FROM enrollments e WHERE e.shard = :shard AND e.state = 'active'
-             AND e.account_id NOT IN (SELECT r.account_id FROM runs r WHERE r.shard = :shard
-                                      AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))
-           ORDER BY e.seq""",
+        """SELECT e.seq, e.id, e.account_id, e.strategy_id, e.state = 'paused' AS paused,
+                  COALESCE(e.last_rebalanced_at, -1) AS last_rebalanced_at,
+                  e.evaluated_on, e.evaluated_version, COALESCE(e.next_due_at, -1) AS next_due_at
+           FROM enrollments e WHERE e.shard = :shard AND e.state <> 'ended' ORDER BY e.seq""",
         shard=shard,
     )
+    working = tx.rows(
+        """SELECT account_id FROM runs WHERE shard = :shard
+           AND state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING')""",
+        shard=shard,
+    )
+    busy = {row["account_id"] for row in working}
     return Roster(
+        seqs=[row["seq"] for row in rows],
         ids=[row["id"] for row in rows],
         account_ids=[row["account_id"] for row in rows],
         strategy_ids=[row["strategy_id"] for row in rows],
-        rebalanced=[row["rebalanced"] for row in rows],
+        paused=[bool(row["paused"]) for row in rows],
+        open_run=[row["account_id"] in busy for row in rows],
+        last_rebalanced_at=[row["last_rebalanced_at"] for row in rows],
         evaluated_on=[row["evaluated_on"] for row in rows],
         evaluated_version=[row["evaluated_version"] for row in rows],
-        next_due_at=[_instant_or_none(row["next_due_at"]) for row in rows],
+        next_due_at=[row["next_due_at"] for row in rows],
     )
 
 

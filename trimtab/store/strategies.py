@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trimtab.core.strategy import Definition, Frequency, Strategy, StrategyStatus
+from trimtab.core.strategy import Definition, Frequency, OnIneligible, Strategy, StrategyStatus
 from trimtab.database import Row, Tx, instant, micros
 from trimtab.store.enrollments import Page
 from trimtab.store.plans import definition_from, definition_text
@@ -28,10 +28,10 @@ def insert(tx: Tx, strategy: Strategy) -> None:
     tx.execute(
         """INSERT INTO strategies (id, tenant_id, name, description, status, version, updated_version,
                                    calendar, hidden, created_at, updated_at, frequency, is_public,
-                                   slippage_bps, impact_bps, threshold)
+                                   slippage_bps, impact_bps, threshold, on_ineligible)
            VALUES (:id, :tenant_id, :name, :description, :status, :version, :updated_version,
                    :calendar, :hidden, :created_at, :updated_at, :frequency, :is_public,
-                   :slippage_bps, :impact_bps, :threshold)""",
+                   :slippage_bps, :impact_bps, :threshold, :on_ineligible)""",
         **_head_params(strategy),
         tenant_id=strategy.tenant_id,
         calendar=strategy.calendar,
@@ -60,7 +60,7 @@ def update_head(tx: Tx, strategy: Strategy) -> None:
         """UPDATE strategies SET name = :name, description = :description, status = :status,
                   version = :version, updated_version = :updated_version, updated_at = :updated_at,
                   frequency = :frequency, is_public = :is_public, slippage_bps = :slippage_bps,
-                  impact_bps = :impact_bps, threshold = :threshold
+                  impact_bps = :impact_bps, threshold = :threshold, on_ineligible = :on_ineligible
            WHERE id = :id""",
         **_head_params(strategy),
     )
@@ -77,6 +77,7 @@ def _head_params(strategy: Strategy) -> dict[str, object]:
         "updated_at": micros(strategy.updated_at),
         "frequency": strategy.frequency,
         "is_public": int(strategy.is_public),
+        "on_ineligible": strategy.on_ineligible,
         **preference_params(strategy.preferences),
     }
 
@@ -280,4 +281,5 @@ def _strategy(row: Row) -> Strategy:
         frequency=None if row["frequency"] is None else Frequency(row["frequency"]),
         preferences=preferences_from(row),
         is_public=bool(row["is_public"]),
+        on_ineligible=OnIneligible(row["on_ineligible"]),
     )
