@@ -277,10 +277,10 @@ def test_what_is_told_of_any_account_agrees_with_fractions(sqlite_site: SqliteSi
         world.settle()
         target = {"SPY": Fraction(111, 2), "TLT": Fraction(37), None: Fraction(15, 2)}
         for name in names:
-            held = held_then[name]
+            owned = held_then[name]
             values: dict[str | None, Fraction] = {
-                None: Fraction(held.cash),
-                **{s: Fraction(q) * Fraction(prices[s]) for s, q in held.positions.items()},
+                None: Fraction(owned.cash),
+                **{s: Fraction(q) * Fraction(prices[s]) for s, q in owned.positions.items()},
             }
             require_told(all_of(world, name)[-1], values, target=target)
 
