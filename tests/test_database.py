@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -193,6 +193,43 @@ def test_concurrent_increments_all_count(db: Database) -> None:
     row = db.read(lambda tx: tx.row("SELECT size FROM things"))
     assert row is not None
     assert row["size"] == 100
+
+
+def count_alone(dbs: list[Database]) -> int:
+    """Forty of them count in turns, each by a read and a write of its own; what is counted in the end."""
+    dbs[0].write(lambda tx: put(tx, "a", size=0))
+
+    def count(number: int) -> None:
+        db = dbs[number % len(dbs)]
+        with db.alone():
+            row = db.read(lambda tx: tx.row("SELECT size FROM things"))
+            assert row is not None
+            db.write(lambda tx: tx.execute("UPDATE things SET size = :size", size=row["size"] + 1))
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(count, range(40)))
+    row = dbs[0].read(lambda tx: tx.row("SELECT size FROM things"))
+    assert row is not None
+    return int(row["size"])
+
+
+def test_whoever_is_alone_is_the_only_one_of_all_threads(db: Database) -> None:
+    assert count_alone([db]) == 40
+
+
+def test_whoever_is_alone_is_the_only_one_of_all_processes(postgres_db: PostgresDatabase) -> None:
+    """And needs no more than two connections, however many wait."""
+    with ExitStack() as stack:
+        others = [PostgresDatabase(postgres_db.url, pool_max=2) for _ in range(2)]
+        for other in others:
+            stack.callback(other.close)
+        assert count_alone([*others]) == 40
+
+
+def test_who_fails_alone_keeps_nobody_out(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError), db.alone():
+        db.write(fail)
+    assert count_alone([db]) == 40
 
 
 # The group commit of SQLite.

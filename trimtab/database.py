@@ -11,8 +11,9 @@ import re
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -45,6 +46,8 @@ PRAGMAS = (
 )
 DEADLOCK_RETRIES = 8
 GROUP_COMMIT_MAX = 64
+# The number of PostgreSQL's lock for `alone`; others in the program must not use it.
+ALONE_LOCK = 7_270_164
 
 _LIST = re.compile(r"\bIN :(\w+)")
 _NAME = re.compile(r"(?<!:):(\w+)")
@@ -168,6 +171,7 @@ class SqliteDatabase:
         self._opened: list[sqlite3.Connection] = []
         self._waiting: deque[tuple[Callable[[SqliteTx], Any], Future[Any]]] = deque()
         self._write_lock = threading.Lock()
+        self._alone = threading.Lock()
         self._writer = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -204,6 +208,10 @@ class SqliteDatabase:
             while not done.done():
                 self._commit_waiting()
         return done.result()
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Wait until nobody else is in such a block, in this process: the only one that serves the file."""
+        return self._alone
 
     def _commit_waiting(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_COMMIT_MAX))]
@@ -248,6 +256,7 @@ class PostgresDatabase:
     def __init__(self, url: str, *, schema: str = "public", pool_max: int = 16) -> None:
         _try_address(url)
         self.url = url
+        self._alone = threading.Lock()
         self._pool: ConnectionPool[psycopg.Connection[dict[str, Any]]] = ConnectionPool(
             url,
             min_size=1,
@@ -287,6 +296,15 @@ class PostgresDatabase:
                 if attempt == DEADLOCK_RETRIES - 1:
                     raise
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nobody else is in such a block, in any process. What is done in it has transactions
+        of its own; of those who wait in one process only the first takes a connection from them.
+        """
+        with self._alone, self._pool.connection() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [ALONE_LOCK])
+            yield
 
     def close(self) -> None:
         self._pool.close()

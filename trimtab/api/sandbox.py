@@ -5,8 +5,6 @@ Clock, prices, assets, faults and settling belong to the installation; accounts 
 """
 
 import re
-import threading
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
@@ -50,20 +48,11 @@ ORDERS_MAX = 1000
 SYMBOL_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """The market behind the sandbox, and the lock that lets one `settle` work at a time."""
-
-    paper: PaperBroker
-    settling: threading.Lock
-
-
-Playground = NamedDependency[SkipValidation[Market]]
+Paper = NamedDependency[SkipValidation[PaperBroker]]
 
 
 def sandbox_application(front: FrontDesk, paper: PaperBroker) -> Litestar:
-    playground = Market(paper, threading.Lock())
-    return sub_application(front, ROUTES, error_response, playground=playground)
+    return sub_application(front, ROUTES, error_response, paper=paper)
 
 
 @get("/sandbox/clock", sync_to_thread=True)
@@ -95,11 +84,11 @@ def _clock_out(front: FrontDesk) -> ClockOut:
 
 
 @put("/sandbox/prices", sync_to_thread=True)
-def set_prices(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> dict[str, str]:
+def set_prices(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> dict[str, str]:
     front.admit(request, None)
     asked = front.body(request, body)
     prices = {_symbol_in(symbol): _positive_in(price, symbol) for symbol, price in asked.items()}
-    return {symbol: plain(price) for symbol, price in sorted(playground.paper.set_prices(prices).items())}
+    return {symbol: plain(price) for symbol, price in sorted(paper.set_prices(prices).items())}
 
 
 def _symbol_in(symbol: object, path: str = "symbol") -> str:
@@ -117,9 +106,7 @@ def _positive_in(value: object, path: str) -> Decimal:
 
 
 @put("/sandbox/assets/{symbol:str}", sync_to_thread=True)
-def set_asset(
-    front: Front, playground: Playground, request: AnyRequest, symbol: str, body: bytes
-) -> AssetOut:
+def set_asset(front: Front, paper: Paper, request: AnyRequest, symbol: str, body: bytes) -> AssetOut:
     front.admit(request, None)
     asked = front.body(request, body)
     _refuse_others(asked, ("tradable", "fractionable", "status", "depth"))
@@ -127,7 +114,7 @@ def set_asset(
     if status not in (None, "active", "inactive"):
         raise Malformed("status", "invalid value")
     flags = {name: flag_in(asked[name], name) for name in ("tradable", "fractionable") if name in asked}
-    asset = playground.paper.set_asset(
+    asset = paper.set_asset(
         _symbol_in(symbol),
         active=None if status is None else status == "active",
         depth=_depth_in(asked) if "depth" in asked else None,
@@ -149,7 +136,7 @@ def _refuse_others(asked: Object, known: tuple[str, ...]) -> None:
 
 
 @post("/sandbox/accounts", status_code=200, sync_to_thread=True)
-def open_account(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> dict[str, str]:
+def open_account(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> dict[str, str]:
     caller = front.admit(request, None)
     asked = front.body(request, body)
     _refuse_others(asked, ("cash", "positions"))
@@ -158,7 +145,7 @@ def open_account(front: Front, playground: Playground, request: AnyRequest, body
         raise BadValue("cash: must be 0 or more")
     positions = _positions_in(asked.get("positions"))
     account_id, now = front.desk.new_id(), front.desk.clock()
-    playground.paper.open_account(account_id, caller.tenant_id, cash=cash, positions=positions)
+    paper.open_account(account_id, caller.tenant_id, cash=cash, positions=positions)
     front.desk.db.write(lambda tx: shards.claim_account(tx, account_id, tenant_id=caller.tenant_id, now=now))
     return {"account_id": account_id}
 
@@ -187,38 +174,38 @@ def _positions_in(value: object) -> dict[str, Decimal]:
 
 
 @get("/sandbox/accounts/{account_id:str}", sync_to_thread=True)
-def show_account(front: Front, playground: Playground, request: AnyRequest, account_id: str) -> AccountOut:
+def show_account(front: Front, paper: Paper, request: AnyRequest, account_id: str) -> AccountOut:
     caller = front.admit(request, None)
-    return _shown(playground.paper, _own(playground.paper, caller, account_id=account_id))
+    return _shown(paper, _own(paper, caller, account_id=account_id))
 
 
 @put("/sandbox/accounts/{account_id:str}", sync_to_thread=True)
 def set_account_status(
-    front: Front, playground: Playground, request: AnyRequest, account_id: str, body: bytes
+    front: Front, paper: Paper, request: AnyRequest, account_id: str, body: bytes
 ) -> AccountOut:
     caller = front.admit(request, None)
-    own = _own(playground.paper, caller, account_id=account_id)
+    own = _own(paper, caller, account_id=account_id)
     asked = front.body(request, body)
     _refuse_others(asked, ("status",))
     if "status" not in asked:
         raise Required("status")
-    playground.paper.set_status(own, text_in(asked["status"], "status", longest=SYMBOL_MAX))
-    return _shown(playground.paper, own)
+    paper.set_status(own, text_in(asked["status"], "status", longest=SYMBOL_MAX))
+    return _shown(paper, own)
 
 
 @post("/sandbox/accounts/{account_id:str}/cash", status_code=200, sync_to_thread=True)
 def transfer_cash(
-    front: Front, playground: Playground, request: AnyRequest, account_id: str, body: bytes
+    front: Front, paper: Paper, request: AnyRequest, account_id: str, body: bytes
 ) -> AccountOut:
     caller = front.admit(request, None)
-    own = _own(playground.paper, caller, account_id=account_id)
+    own = _own(paper, caller, account_id=account_id)
     asked = front.body(request, body)
     _refuse_others(asked, ("amount",))
     if "amount" not in asked:
         raise Required("amount")
     amount = _cents_in(asked["amount"], "amount")
-    playground.paper.transfer(front.desk.new_id(), own, amount=amount)
-    return _shown(playground.paper, own)
+    paper.transfer(front.desk.new_id(), own, amount=amount)
+    return _shown(paper, own)
 
 
 def _own(paper: PaperBroker, caller: Caller, *, account_id: str) -> str:
@@ -235,10 +222,10 @@ def _shown(paper: PaperBroker, account_id: str) -> AccountOut:
 
 
 @put("/sandbox/faults", sync_to_thread=True)
-def set_faults(front: Front, playground: Playground, request: AnyRequest, body: bytes) -> Response[bytes]:
+def set_faults(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> Response[bytes]:
     front.admit(request, None)
     asked = {name: _plain_value(value) for name, value in front.body(request, body).items()}
-    playground.paper.set_faults(asked)
+    paper.set_faults(asked)
     # As it was written, numbers as numbers.
     return Response(body, media_type=MediaType.JSON)
 
@@ -254,9 +241,9 @@ def _plain_value(value: object) -> object:
 
 
 @post("/sandbox/settle", status_code=200, sync_to_thread=True)
-def settle_now(front: Front, playground: Playground, request: AnyRequest) -> SettledOut:
+def settle_now(front: Front, request: AnyRequest) -> SettledOut:
     front.admit(request, None)
-    with playground.settling:
+    with front.desk.db.alone():
         settled = settle(front.desk)
     return SettledOut(
         evaluated=settled.evaluated,
@@ -267,14 +254,14 @@ def settle_now(front: Front, playground: Playground, request: AnyRequest) -> Set
 
 
 @get("/sandbox/orders", sync_to_thread=True)
-def list_orders(front: Front, playground: Playground, request: AnyRequest) -> LedgerOut:
+def list_orders(front: Front, paper: Paper, request: AnyRequest) -> LedgerOut:
     caller = front.admit(request, None)
     limit, cursor = request.query_params.get("limit"), request.query_params.get("cursor")
     if limit and not (re.fullmatch(r"[0-9]{1,4}", limit, re.ASCII) and 1 <= int(limit) <= ORDERS_MAX):
         raise Malformed("limit", f"must be between 1 and {ORDERS_MAX}")
     size = int(limit) if limit else ORDERS_MAX
     after = row_position(cursor, "cursor") if cursor else 0
-    found = playground.paper.ledger_page(caller.tenant_id, after=after, limit=size + 1)
+    found = paper.ledger_page(caller.tenant_id, after=after, limit=size + 1)
     more = len(found) > size
     return LedgerOut(
         orders=[ledger_order_out(order) for order in found[:size]],
