@@ -18,7 +18,7 @@ from alpaca.broker.enums import RunStatus
 from alpaca.broker.models import RebalancingRun
 from alpaca.common.exceptions import APIError
 
-from tests.api.conftest import Databases, NewWorld
+from tests.api.conftest import Databases, NewWorld, StartServer
 from tests.api.servers import NO_TLS, Server, audit, running
 from tests.api.world import RUNS, SUBSCRIPTIONS, Json, World, weights
 from trimtab.store import freezes
@@ -417,6 +417,24 @@ def test_what_has_ended_otherwise_cannot_be_canceled(
     refused = world.refused("DELETE", f"{RUNS}/{run_id}", expect=422)
     assert refused == (42210007, "run cannot be canceled")
     assert world.show_run(run_id) == before
+
+
+def test_what_has_failed_cannot_be_canceled(start_server: StartServer, new_world: NewWorld) -> None:
+    """A run that has lost its deadline is one that nobody foresaw."""
+    world = new_world(start_server("sqlite"))
+    world.open_market()
+    account_id = world.account("0", SPY="2")
+    run_id = world.run(account_id, HALVES)
+    selling(world, account_id)
+    world.db.write(lambda tx: tx.execute("UPDATE runs SET deadline_at = NULL"))
+    world.settle()
+    failed = world.show_run(run_id)
+    assert failed["status"] == "ERROR"
+    refused = world.refused("DELETE", f"{RUNS}/{run_id}", expect=422)
+    assert refused == (42210007, "run cannot be canceled")
+    assert world.show_run(run_id) == failed
+    world.set_faults()
+    assert_reaches_its_targets(world, account_id)
 
 
 # With the official client.

@@ -13,7 +13,7 @@ from decimal import Decimal
 import pytest
 
 from tests.engine.brokers import Rates
-from tests.engine.desks import PLAIN, Setup, Site, World, new_world, targets
+from tests.engine.desks import PLAIN, PostgresSite, Setup, Site, World, new_world, targets
 from tests.engine.machine import Machine, Point
 from tests.engine.scenarios import ANN, ANN_ENDS, ann_asked_for
 from tests.engine.test_races import cancels
@@ -156,6 +156,57 @@ def test_a_cancel_on_a_bad_day_is_kept(sqlite_site: Site, day: str, *, dies: boo
 @pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
 @pytest.mark.parametrize("day", BAD_DAYS)
 def test_a_cancel_before_every_effect_of_a_bad_day_is_kept(site: Site, day: str, *, dies: bool) -> None:
-    ends = cancel_everywhere(site, BAD_DAYS[day], dies=dies, first=0, stride=1)
+    stride = 7 if isinstance(site, PostgresSite) else 1
+    ends = cancel_everywhere(site, BAD_DAYS[day], dies=dies, first=0, stride=stride)
     assert ends["CANCELED"] > 0
     assert ends["CANCELED+"] > 0
+
+
+# Holds and the close.
+
+
+@pytest.mark.parametrize("is_started", [False, True], ids=["queued", "selling"])
+def test_a_run_of_a_held_account_can_be_canceled(world: World, *, is_started: bool) -> None:
+    ann_asked_for(world)
+    world.paper.set_faults({"fill_delay_s": 60})
+    if is_started:
+        world.settle()
+    world.db.write(lambda tx: shards.hold(tx, {"ann": "by hand"}))
+    world.settle()
+    run = world.runs("ann")[0]
+    world.cancel(run)
+    world.settle()
+    assert world.ends("ann") == ["CANCELED+" if is_started else "CANCELED"]
+    assert world.holdings("ann") == "cash 1000, GLD 25, SPY 10"
+    world.db.write(lambda tx: shards.release(tx, ["ann"]))
+    assert_goes_on(world)
+
+
+def test_a_cancel_between_the_close_and_the_next_look_is_kept(world: World) -> None:
+    """The run would have timed out; the client who was faster was promised otherwise."""
+    world.at("2026-03-02 15:45")
+    ann_asked_for(world)
+    world.paper.set_faults({"fill_delay_s": 3600})
+    world.settle()
+    world.at("2026-03-02 16:00:01")
+    world.cancel(world.runs("ann")[0])
+    world.settle()
+    assert world.ends("ann") == ["CANCELED+"]
+    world.require_sound()
+
+
+def test_a_cancel_that_the_broker_confirms_after_the_close_is_kept(sqlite_site: Site) -> None:
+    with new_world(sqlite_site, by_chance(loses_cancel=1)) as world:
+        world.at("2026-03-02 15:45")
+        ann_asked_for(world)
+        world.paper.set_faults({"fill_delay_s": 86_400})
+        world.settle()
+        world.cancel(world.runs("ann")[0])
+        world.settle()
+        world.at("2026-03-02 16:30")
+        world.settle()
+        assert world.ends("ann") == ["SELLING+"]
+        world.broker.calm_from = world.clock.now
+        world.settle()
+        assert world.ends("ann") == ["CANCELED+"]
+        world.require_sound()
