@@ -10,7 +10,8 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
-from trimtab.api.alpaca_requests import BadValue, InvalidTradeMarker, MalformedId, Required
+from trimtab.api.alpaca_shapes import BadValue, MalformedId, Required
+from trimtab.api.alpaca_values import InvalidTradeMarker
 from trimtab.api.auth import KeyExpired, KeyInvalid, KeyMissing, RateLimited, ScopeMissing
 from trimtab.api.body import NotJson, Undecodable
 from trimtab.api.underway import StillRunning
@@ -67,6 +68,31 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     errors.BrokerDown: (503, 50310000, None),
 }
 
+UNFORESEEN = 50010000
+# When each code is answered, in the words of the reference page.
+WHEN: Mapping[int, str] = {
+    40010000: "the body is not JSON that can be accepted",
+    40010001: "a value is missing, malformed or not allowed",
+    40110000: "no key, a wrong, expired or revoked one",
+    40310000: "the key lacks the scope",
+    40410000: "an id in the path names nothing; an unknown path",
+    40510000: "the path has no such method",
+    40910000: "the first request with this `Idempotency-Key` is still running",
+    41310000: "the body is larger than 1 MiB",
+    41510000: "the content type is not JSON",
+    42210000: "a malformed id; an id in the body that names nothing; nothing to delete",
+    42210001: "an asset that is unknown, inactive, not tradable or not fractionable",
+    42210002: "the portfolio is not active, or is in use",
+    42210003: "the account is not active, is subscribed already, or lacks the cash",
+    42210005: "an unknown `trade_marker`",
+    42210006: "weights for a subscribed account, none for another, or a run in progress",
+    42210007: "a run that cannot be cancelled any more",
+    42210008: "the `Idempotency-Key` was used with another body",
+    42910000: "more than `TRIMTAB_RATE_LIMIT` requests a minute",
+    UNFORESEEN: "a fault of ours; nothing is half done",
+    50310000: "the broker does not answer",
+}
+
 # What this wire calls what it does not find.
 NOUNS = {"strategy": "portfolio", "enrollment": "subscription"}
 
@@ -79,25 +105,31 @@ def error_response(_request: AnyRequest, error: Exception) -> Response[dict[str,
     if isinstance(error, HTTPException) and error.detail == HUNG_UP:
         # The framework calls half a body a failure of ours; most who send one do not wait for this.
         error = Undecodable()
-    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        # Unknown routes, wrong methods, bodies that are too large: the framework's own refusals.
-        message = error.detail.lower() or "refused"
-        body: dict[str, object] = {"code": error.status_code * 100_000 + 10_000, "message": message}
-        headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
-        return Response(body, status_code=error.status_code, headers=headers)
-    refused = refusal(error)
-    if refused is None:
+    told = told_of(error)
+    if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("unforeseen", exc_info=error)
-        text = "internal server error"
-        return Response({"code": 50010000, "error": text, "message": text}, status_code=500)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
-    return Response(refused.body, status_code=refused.status, headers=headers)
+    headers: dict[str, str] = {}
+    if isinstance(error, HTTPException):
+        headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
+    elif isinstance(error, RateLimited):
+        headers = {"Retry-After": str(error.retry_after_s)}
+    return Response(told.body, status_code=told.status, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     status: int
     body: dict[str, object]
+
+
+def told_of(error: Exception) -> Refusal:
+    """Status and body of any failure."""
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Unknown routes, wrong methods, bodies that are too large: the framework's own refusals.
+        message = error.detail.lower() or "refused"
+        return Refusal(error.status_code, {"code": error.status_code * 100_000 + 10_000, "message": message})
+    text = "internal server error"
+    return refusal(error) or Refusal(500, {"code": UNFORESEEN, "error": text, "message": text})
 
 
 def refusal(error: Exception) -> Refusal | None:

@@ -26,7 +26,8 @@ from trimtab.store.replies import Anchor
 
 HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotency-Replayed": "true"}
-_KEY = re.compile(r"[ -~]{1,255}", re.ASCII)
+KEY = re.compile(r"^[!-~](?:[ -~]{0,253}[!-~])?$", re.ASCII)
+KEY_RULE = "must be 1 to 255 printable ASCII characters"
 
 Keep = Callable[[Tx, msgspec.Struct], None]
 Act = Callable[[Object, Keep], object]
@@ -65,8 +66,8 @@ def _anchor(request: AnyRequest, caller: Caller) -> Anchor | None:
     keys = request.headers.getall(HEADER, [])
     if not keys:
         return None
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        raise Malformed(HEADER, "must be 1 to 255 printable ASCII characters")
+    if len(keys) > 1 or not KEY.fullmatch(keys[0]):
+        raise Malformed(HEADER, KEY_RULE)
     return Anchor(
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,

@@ -1,29 +1,57 @@
-"""The shapes of Alpaca's Rebalancing API coming in: a request body as core values.
+"""The bodies of Alpaca's Rebalancing API: what each may look like, and the core value that is made of it.
 
-Problems are named one at a time, in the vendor's words, in the order in which the notes on the
-contract list the checks: decoding, types, shapes. What a strategy may say is the core's to judge.
+Fields are read in the order in which the notes on the contract list the checks: types, shapes, ids.
+What a strategy may say is the core's to judge; its limits are shown here beside the shapes.
 """
 
-import re
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable
+from typing import Any
 
+from trimtab.api.alpaca_shapes import (
+    BadValue,
+    Cases,
+    Choice,
+    Field,
+    Given,
+    Id,
+    ListOf,
+    MalformedId,
+    Named,
+    Record,
+    Refused,
+    Schema,
+    Shape,
+    Text,
+    Whole,
+    filled,
+    optional,
+    required,
+)
+from trimtab.api.alpaca_values import (
+    DayOfMonth,
+    DayOfYear,
+    Dollars,
+    Kind,
+    Marker,
+    NewName,
+    NoDollars,
+    Nothing,
+    OtherName,
+    Percent,
+)
 from trimtab.api.alpaca_wire import WEEKDAYS
-from trimtab.api.body import Number, Object, decimal_in, integer_in, is_storable, text_in, uuid_of
 from trimtab.core.enrollment import TradeMarker
-from trimtab.core.errors import Malformed, TrimtabError
-from trimtab.core.money import CENT_PLACES, places
+from trimtab.core.errors import Malformed
 from trimtab.core.run import RunKind
 from trimtab.core.strategy import (
+    COOLDOWN_DAYS_MAX,
     DESCRIPTION_MAX,
-    NAME_MAX,
     TARGETS_MAX,
     Annually,
     AssetTarget,
     BandKind,
     CalendarRule,
     CashTarget,
-    Condition,
     Definition,
     DriftBand,
     Monthly,
@@ -40,249 +68,264 @@ from trimtab.engine.strategy_actions import StrategyChange, StrategyDraft
 
 SYMBOL_MAX = 64
 CONDITIONS_MAX = 50
-CONDITION_KEYS = ("rebalance_conditions", "rebalancing_conditions")
-DAY_OF_MONTH = re.compile(r"0?[1-9]|[12][0-9]|3[01]", re.ASCII)
-MONTH_AND_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", re.ASCII)
 
 
-@dataclass
-class Required(TrimtabError):
-    """A field that must be there is not."""
-
-    path: str
-
-    def __str__(self) -> str:
-        verb = "are" if self.path.endswith("weights") else "is"
-        return f"{self.path} {verb} required"
+def _not_permitted(kind: str) -> Field:
+    return optional(Refused(lambda path: BadValue(f"{path}: not permitted for {kind}")))
 
 
-@dataclass
-class MalformedId(TrimtabError):
-    """An id that is not a UUID."""
+_NO_SYMBOL = optional(Refused(lambda path: Malformed(path, "invalid value")))
+_PERCENT = filled(Percent(of_whole=True), "More than 0, at most two decimal places.")
 
-    name: str
+WEIGHT = Named(
+    "PortfolioWeightRequest",
+    Cases(
+        tag="type",
+        told=filled(Choice(("cash", "asset", "portfolio"), blank=True)),
+        cases={
+            "cash": Record(
+                fields={
+                    "symbol": _NO_SYMBOL,
+                    "percent": filled(
+                        Percent(of_whole=True, or_zero=True),
+                        "At most two decimal places; a line of 0 is dropped.",
+                    ),
+                },
+                make=lambda given: CashTarget(percent=given["percent"]),
+            ),
+            "asset": Record(
+                fields={"symbol": filled(Text(SYMBOL_MAX, least=1)), "percent": _PERCENT},
+                make=lambda given: AssetTarget(symbol=given["symbol"], percent=given["percent"]),
+            ),
+            "portfolio": Record(
+                fields={
+                    "symbol": _NO_SYMBOL,
+                    "percent": _PERCENT,
+                    "portfolio_id": Field(
+                        shape=Id("portfolio_id"), missing=lambda _path: MalformedId("portfolio_id")
+                    ),
+                },
+                make=lambda given: StrategyTarget(
+                    strategy_id=given["portfolio_id"], percent=given["percent"]
+                ),
+            ),
+        },
+    ),
+)
 
-    def __str__(self) -> str:
-        return f"invalid {self.name}"
+
+def _calendar_rule(day: Shape, make: Callable[[Any], CalendarRule]) -> Record:
+    return Record(fields={"day": filled(day)}, make=lambda given: make(given["day"]))
 
 
-@dataclass
-class InvalidTradeMarker(TrimtabError):
-    def __str__(self) -> str:
-        return "invalid trade_marker"
+CONDITION = Named(
+    "RebalancingConditionRequest",
+    Cases(
+        tag="type",
+        told=filled(Choice(("drift_band", "calendar", "on_portfolio_update"), blank=True)),
+        cases={
+            "drift_band": Record(
+                fields={
+                    "sub_type": filled(Choice(tuple(BandKind))),
+                    "day": _not_permitted("drift_band"),
+                    "percent": filled(
+                        Percent(of_whole=False),
+                        "How far a line may drift, in percent of the account (absolute) or of its target "
+                        "(relative). More than 0, at most two decimal places.",
+                    ),
+                },
+                make=lambda given: DriftBand(kind=BandKind(given["sub_type"]), percent=given["percent"]),
+            ),
+            "calendar": Cases(
+                tag="sub_type",
+                told=filled(Choice(("weekly", "monthly", "quarterly", "annually"))),
+                first={"percent": _not_permitted("calendar")},
+                cases={
+                    "weekly": _calendar_rule(
+                        Choice(WEEKDAYS, blank=True), lambda day: Weekly(weekday=WEEKDAYS.index(day))
+                    ),
+                    "monthly": _calendar_rule(DayOfMonth(), lambda day: Monthly(day=day)),
+                    "quarterly": _calendar_rule(DayOfMonth(), lambda day: Quarterly(day=day)),
+                    "annually": _calendar_rule(DayOfYear(), lambda day: Annually(month=day[0], day=day[1])),
+                },
+            ),
+            "on_portfolio_update": Record(
+                fields={
+                    "percent": _not_permitted("on_portfolio_update"),
+                    "day": _not_permitted("on_portfolio_update"),
+                    "sub_type": optional(Nothing("on_portfolio_update")),
+                },
+                make=lambda _given: OnUpdate(),
+            ),
+        },
+    ),
+)
 
 
-@dataclass
-class BadValue(TrimtabError):
-    """A value of the right type that this API does not take; `text` is the whole message."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+def _is(**members: str) -> Schema:
+    """Objects with these members: of a list, the core takes no more than one."""
+    return {
+        "properties": {name: {"const": text} for name, text in members.items()},
+        "required": list(members),
+    }
 
 
-def id_in(value: object, name: str) -> str:
-    """A UUID in a path or body. Raises MalformedId."""
-    found = uuid_of(value) if isinstance(value, str) else None
-    if found is None:
-        raise MalformedId(name)
-    return found
+_ONE_CONDITION_EACH = (
+    _is(type="calendar"),
+    _is(type="on_portfolio_update"),
+    *(_is(type="drift_band", sub_type=kind.value) for kind in BandKind),
+)
 
 
-def draft_in(body: Object, *, calendar: str) -> StrategyDraft:
-    name = text_in(body.get("name") or "", "name", longest=NAME_MAX)
-    if not name.strip():
-        raise Required("name")
-    description = body.get("description")
-    if body.get("weights") is None:
-        raise Required("weights")
-    cooldown = body.get("cooldown_days")
+def _weights(least: int) -> ListOf:
+    # One more than the core takes: a cash line of zero is dropped before it counts.
+    return ListOf(WEIGHT, most=TARGETS_MAX + 1, shown_most=TARGETS_MAX, least=least, once=(_is(type="cash"),))
+
+
+_SUM = "They sum to exactly 100, and name each asset, portfolio and the cash once."
+_CONDITIONS = Field(
+    shape=ListOf(
+        CONDITION, most=CONDITIONS_MAX, shown_most=len(_ONE_CONDITION_EACH), once=_ONE_CONDITION_EACH
+    ),
+    alias="rebalancing_conditions",
+    says="Any met one is enough. At most one of type calendar, and one of each other kind.",
+)
+_DESCRIPTION = optional(Text(DESCRIPTION_MAX))
+_COOLDOWN = optional(
+    Whole(0, COOLDOWN_DAYS_MAX), "Days after a full rebalance in which no condition calls for another."
+)
+
+_WEIGHTS_EXAMPLE = [
+    {"type": "cash", "percent": "5"},
+    {"type": "asset", "symbol": "SPY", "percent": "60"},
+    {"type": "asset", "symbol": "TLT", "percent": "35"},
+]
+_CONDITIONS_EXAMPLE = [
+    {"type": "drift_band", "sub_type": "absolute", "percent": "5"},
+    {"type": "calendar", "sub_type": "quarterly", "day": "15"},
+]
+_ID_EXAMPLE = "0f5f2f0e-0c56-4c0e-9a0e-6a4a4b0c7a11"
+
+DRAFT = Named(
+    "PortfolioCreateRequest",
+    Record(
+        fields={
+            "name": required(NewName()),
+            "description": _DESCRIPTION,
+            "weights": required(_weights(1), _SUM),
+            "rebalance_conditions": _CONDITIONS,
+            "cooldown_days": _COOLDOWN,
+        }
+    ),
+    examples=(
+        {
+            "name": "Core",
+            "description": "Stocks and bonds",
+            "weights": _WEIGHTS_EXAMPLE,
+            "cooldown_days": 7,
+            "rebalance_conditions": _CONDITIONS_EXAMPLE,
+        },
+    ),
+)
+CHANGE = Named(
+    "PortfolioUpdateRequest",
+    Record(
+        fields={
+            "status": optional(
+                Choice((StrategyStatus.ACTIVE.value,)),
+                "Makes a portfolio that needs adjustment active again.",
+            ),
+            "name": Field(shape=OtherName(), told_null=True),
+            "description": _DESCRIPTION,
+            "weights": optional(_weights(1), f"In place of all weights. {_SUM}"),
+            "rebalance_conditions": _CONDITIONS,
+            "cooldown_days": _COOLDOWN,
+        },
+        make=lambda given: StrategyChange(
+            name=given.get("name"),
+            description=given.get("description"),
+            targets=_with_something(given.get("weights")),
+            conditions=given.get("rebalance_conditions"),
+            cooldown_days=given.get("cooldown_days"),
+            reactivate="status" in given,
+        ),
+    ),
+    examples=({"weights": _WEIGHTS_EXAMPLE}, {"rebalance_conditions": []}),
+)
+SUBSCRIPTION = Named(
+    "SubscriptionCreateRequest",
+    Record(
+        missed_first=True,
+        fields={
+            "trade_marker": optional(Marker(), "`discretionary` if it is left out."),
+            "account_id": required(Id("account_id")),
+            "portfolio_id": required(Id("portfolio_id")),
+        },
+        make=lambda given: EnrollRequest(
+            account_id=given["account_id"],
+            strategy_id=given["portfolio_id"],
+            trade_marker=given.get("trade_marker", TradeMarker.DISCRETIONARY),
+        ),
+    ),
+    examples=({"account_id": _ID_EXAMPLE, "portfolio_id": _ID_EXAMPLE},),
+)
+
+
+def _run(kind: RunKind, amount: Field) -> Record:
+    return Record(
+        fields={
+            "weights": optional(
+                _weights(0),
+                f"{_SUM} Only for an account without a subscription; else the portfolio's are meant.",
+            ),
+            "amount": amount,
+        },
+        make=lambda given: RunRequest(
+            account_id=given["account_id"],
+            kind=kind,
+            targets=_with_something(given.get("weights")) or (),
+            amount=given.get("amount"),
+        ),
+    )
+
+
+RUN = Named(
+    "RunCreateRequest",
+    Cases(
+        tag="type",
+        told=required(Kind()),
+        first={"account_id": required(Id("account_id"))},
+        cases={
+            RunKind.FULL_REBALANCE: _run(RunKind.FULL_REBALANCE, optional(NoDollars())),
+            RunKind.INVEST_CASH: _run(RunKind.INVEST_CASH, optional(Dollars(), "The most to invest.")),
+            RunKind.PARTIAL_LIQUIDATION: _run(
+                RunKind.PARTIAL_LIQUIDATION, required(Dollars(), "How much cash to raise.")
+            ),
+        },
+    ),
+    examples=(
+        {"account_id": _ID_EXAMPLE, "type": "full_rebalance", "weights": _WEIGHTS_EXAMPLE},
+        {"account_id": _ID_EXAMPLE, "type": "partial_liquidation", "amount": "500"},
+    ),
+)
+BODIES = (WEIGHT, CONDITION, DRAFT, CHANGE, SUBSCRIPTION, RUN)
+
+
+def draft_of(given: Given, *, calendar: str) -> StrategyDraft:
     return StrategyDraft(
-        name=name,
-        description=""
-        if description is None
-        else text_in(description, "description", longest=DESCRIPTION_MAX),
+        name=given["name"],
+        description=given.get("description", ""),
         definition=Definition(
-            targets=_targets_in(body["weights"]),
-            conditions=_conditions_in(body) or (),
-            cooldown_days=0 if cooldown is None else _cooldown_in(cooldown),
+            targets=_with_something(given["weights"]) or (),
+            conditions=given.get("rebalance_conditions", ()),
+            cooldown_days=given.get("cooldown_days", 0),
         ),
         calendar=calendar,
     )
 
 
-def change_in(body: Object) -> StrategyChange:
-    """A PATCH: what is absent stays as it is; `{}` changes nothing."""
-    name = body.get("name")
-    description = body.get("description")
-    weights = body.get("weights")
-    cooldown = body.get("cooldown_days")
-    status = body.get("status")
-    if status not in (None, StrategyStatus.ACTIVE.value):
-        raise Malformed("status", "invalid value")
-    if "name" in body and not (isinstance(name, str) and name.strip()):
-        raise Malformed("name", "value is empty" if name in (None, "") else "invalid value")
-    return StrategyChange(
-        name=None if name is None else text_in(name, "name", longest=NAME_MAX),
-        description=None
-        if description is None
-        else text_in(description, "description", longest=DESCRIPTION_MAX),
-        targets=None if weights is None else _targets_in(weights),
-        conditions=_conditions_in(body),
-        cooldown_days=None if cooldown is None else _cooldown_in(cooldown),
-        reactivate=status is not None,
-    )
-
-
-def _cooldown_in(value: object) -> int:
-    days = integer_in(value, "cooldown_days")
-    if days < 0:
-        raise BadValue("cooldown_days must be >= 0")
-    return days
-
-
-def _list_in(value: object, path: str, *, longest: int) -> list[Object]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise Malformed(path, "invalid value")
-    if len(value) > longest:
-        raise BadValue(f"{path}: at most {longest}")
-    return value
-
-
-def _targets_in(value: object) -> tuple[Target, ...]:
-    weights = _list_in(value, "weights", longest=TARGETS_MAX + 1)
-    targets = [_target_in(weight, f"weights[{i}]") for i, weight in enumerate(weights)]
-    # The vendor drops a cash weight of zero without a word.
+def _with_something(targets: tuple[Target, ...] | None) -> tuple[Target, ...] | None:
+    """The vendor drops a cash weight of zero without a word."""
+    if targets is None:
+        return None
     return tuple(t for t in targets if not (isinstance(t, CashTarget) and t.percent == 0))
-
-
-def _target_in(weight: Object, path: str) -> Target:
-    kind = weight.get("type")
-    if kind not in ("cash", "asset", "portfolio"):
-        raise Malformed(f"{path}.type", "value is empty" if kind in (None, "") else "invalid value")
-    symbol = weight.get("symbol")
-    if kind == "asset":
-        if symbol is None or symbol == "":
-            raise Malformed(f"{path}.symbol", "value is empty")
-        symbol = text_in(symbol, f"{path}.symbol", longest=SYMBOL_MAX)
-    elif symbol is not None:
-        raise Malformed(f"{path}.symbol", "invalid value")
-    percent = decimal_in(weight.get("percent"), f"{path}.percent")
-    if isinstance(symbol, str):
-        return AssetTarget(symbol=symbol, percent=percent)
-    if kind == "cash":
-        return CashTarget(percent=percent)
-    return StrategyTarget(strategy_id=id_in(weight.get("portfolio_id"), "portfolio_id"), percent=percent)
-
-
-def _conditions_in(body: Object) -> tuple[Condition, ...] | None:
-    """The conditions under either of their two names; None if neither is there."""
-    given = [body[key] for key in CONDITION_KEYS if body.get(key) is not None]
-    if not given:
-        return None
-    if len(given) > 1 and given[0] != given[1]:
-        raise BadValue("rebalance_conditions and rebalancing_conditions differ: send one")
-    conditions = _list_in(given[0], "rebalance_conditions", longest=CONDITIONS_MAX)
-    return tuple(_condition_in(c, f"rebalance_conditions[{i}]") for i, c in enumerate(conditions))
-
-
-def _condition_in(condition: Object, path: str) -> Condition:
-    kind, sub_type = condition.get("type"), condition.get("sub_type")
-    percent, day = condition.get("percent"), condition.get("day")
-    if kind == "drift_band":
-        if sub_type not in ("absolute", "relative"):
-            raise Malformed(f"{path}.sub_type", "value is empty" if sub_type is None else "invalid value")
-        _refuse(day, f"{path}.day", kind="drift_band")
-        return DriftBand(
-            kind=BandKind.ABSOLUTE if sub_type == "absolute" else BandKind.RELATIVE,
-            percent=decimal_in(percent, f"{path}.percent"),
-        )
-    if kind == "calendar":
-        _refuse(percent, f"{path}.percent", kind="calendar")
-        return _calendar_rule_in(sub_type, day, path=path)
-    if kind == "on_portfolio_update":
-        _refuse(percent, f"{path}.percent", kind="on_portfolio_update")
-        _refuse(day, f"{path}.day", kind="on_portfolio_update")
-        _refuse(sub_type or None, f"{path}.sub_type", kind="on_portfolio_update")
-        return OnUpdate()
-    raise Malformed(f"{path}.type", "value is empty" if kind in (None, "") else "invalid value")
-
-
-def _refuse(value: object, path: str, *, kind: str) -> None:
-    if value is not None:
-        raise BadValue(f"{path}: not permitted for {kind}")
-
-
-def _calendar_rule_in(sub_type: object, day: object, *, path: str) -> CalendarRule:
-    if sub_type not in ("weekly", "monthly", "quarterly", "annually"):
-        raise Malformed(f"{path}.sub_type", "value is empty" if sub_type is None else "invalid value")
-    if day is None or day == "":
-        raise Malformed(f"{path}.day", "value is empty")
-    if not isinstance(day, str):
-        raise Malformed(f"{path}.day", "invalid value")
-    if sub_type == "weekly" and day in WEEKDAYS:
-        return Weekly(weekday=WEEKDAYS.index(day))
-    if sub_type == "annually" and not isinstance(day, Number) and MONTH_AND_DAY.fullmatch(day):
-        return Annually(month=int(day[:2]), day=int(day[3:]))
-    if DAY_OF_MONTH.fullmatch(day):
-        if sub_type == "monthly":
-            return Monthly(day=int(day))
-        if sub_type == "quarterly":
-            return Quarterly(day=int(day))
-    raise Malformed(f"{path}.day", "invalid value")
-
-
-def subscription_in(body: Object) -> EnrollRequest:
-    for name in ("account_id", "portfolio_id"):
-        if body.get(name) is None:
-            raise Required(name)
-    marker = body.get("trade_marker")
-    if marker not in (None, *TradeMarker):
-        raise InvalidTradeMarker
-    return EnrollRequest(
-        account_id=id_in(body["account_id"], "account_id"),
-        strategy_id=id_in(body["portfolio_id"], "portfolio_id"),
-        trade_marker=TradeMarker.DISCRETIONARY if marker is None else TradeMarker(str(marker)),
-    )
-
-
-def run_in(body: Object) -> RunRequest:
-    if body.get("account_id") is None:
-        raise Required("account_id")
-    account_id = id_in(body["account_id"], "account_id")
-    if body.get("type") is None:
-        raise Required("type")
-    if body["type"] not in tuple(RunKind):
-        raise BadValue("type must be full_rebalance or invest_cash")
-    kind = RunKind(str(body["type"]))
-    weights = body.get("weights")
-    return RunRequest(
-        account_id=account_id,
-        kind=kind,
-        targets=() if weights is None else _targets_in(weights),
-        amount=_amount_in(body.get("amount"), kind),
-    )
-
-
-def _amount_in(value: object, kind: RunKind) -> Decimal | None:
-    """Dollars: what to raise, or the most to invest; a full rebalance takes none."""
-    if value is None:
-        if kind is RunKind.PARTIAL_LIQUIDATION:
-            raise Required("amount")
-        return None
-    amount = decimal_in(value, "amount must be a decimal")
-    if kind is RunKind.FULL_REBALANCE:
-        raise BadValue("amount: not permitted for full_rebalance")
-    if amount <= 0:
-        raise BadValue("amount must be greater than 0")
-    if places(amount) > CENT_PLACES:
-        raise BadValue("amount: at most two decimal places")
-    return amount
-
-
-def text_query(value: str | None, path: str) -> str | None:
-    """A filter text; one that could not have been stored matches nothing that was."""
-    if value is not None and not is_storable(value):
-        raise Malformed(path, "invalid value")
-    return value or None

@@ -7,16 +7,17 @@ Field names and enum values are the seed's; where it and the official client dif
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import assert_never
+from typing import Annotated, Literal, assert_never
 
 import msgspec
 
 from trimtab.api.body import instant_text
-from trimtab.core.enrollment import Enrollment
+from trimtab.core.enrollment import Enrollment, TradeMarker
 from trimtab.core.money import plain, round_down
-from trimtab.core.plan import Skip
-from trimtab.core.run import Order, OrderState, Run, RunState
+from trimtab.core.plan import Skip, SkipReason
+from trimtab.core.run import Initiator, Order, OrderState, Run, RunKind, RunState, Side
 from trimtab.core.strategy import (
+    COOLDOWN_DAYS_MAX,
     Annually,
     AssetTarget,
     BandKind,
@@ -27,6 +28,7 @@ from trimtab.core.strategy import (
     OnUpdate,
     Quarterly,
     Strategy,
+    StrategyStatus,
     StrategyTarget,
     Target,
     Weekly,
@@ -56,70 +58,91 @@ ORDER_STATUSES = {
     OrderState.REFUSED: "rejected",
     OrderState.ABANDONED: "rejected",
 }
+PARTLY_FILLED = "partially_filled"
+
+
+def _text(**schema: object) -> msgspec.Meta:
+    """How a text is shown in the document: nothing is checked by it."""
+    return msgspec.Meta(extra_json_schema=dict(schema))
+
+
+Uuid = Annotated[str, _text(format="uuid", examples=["0f5f2f0e-0c56-4c0e-9a0e-6a4a4b0c7a11"])]
+Instant = Annotated[str, _text(format="date-time", examples=["2026-11-16T15:04:05.123456Z"])]
+DecimalText = Annotated[str, _text(pattern=r"^-?[0-9]+(?:\.[0-9]*[1-9])?$", examples=["33.33"])]
+Token = Annotated[str, _text(minLength=1, examples=["MTAwMA=="])]
+
+
+class WeightOut(msgspec.Struct, kw_only=True):
+    """`portfolio_id` is there for type `portfolio` only."""
+
+    type: Literal["cash", "asset", "portfolio"]
+    symbol: str | None
+    portfolio_id: Uuid | msgspec.UnsetType = msgspec.UNSET
+    percent: DecimalText
 
 
 class ConditionOut(msgspec.Struct, kw_only=True):
-    type: str
-    sub_type: str | None
-    percent: str | None = None
-    day: str | None = None
+    type: Literal["drift_band", "calendar", "on_portfolio_update"]
+    sub_type: Literal["absolute", "relative", "weekly", "monthly", "quarterly", "annually"] | None
+    percent: DecimalText | None = None
+    day: Annotated[str, _text(examples=["Monday", "15", "02-29"])] | None = None
 
 
 class PortfolioOut(msgspec.Struct, kw_only=True):
-    id: str
-    name: str
+    id: Uuid
+    name: Annotated[str, _text(examples=["Core"])]
     description: str
-    status: str
-    cooldown_days: int
-    created_at: str
-    updated_at: str
-    weights: list[dict[str, str | None]]
+    status: StrategyStatus
+    cooldown_days: Annotated[int, _text(minimum=0, maximum=COOLDOWN_DAYS_MAX)]
+    created_at: Instant
+    updated_at: Instant
+    weights: list[WeightOut]
     rebalance_conditions: list[ConditionOut]
 
 
 class SubscriptionOut(msgspec.Struct, kw_only=True):
-    id: str
-    account_id: str
-    portfolio_id: str
-    last_rebalanced_at: str | None
-    trade_marker: str
-    created_at: str
-    updated_at: str
+    id: Uuid
+    account_id: Uuid
+    portfolio_id: Uuid
+    last_rebalanced_at: Instant | None
+    trade_marker: TradeMarker
+    created_at: Instant
+    updated_at: Instant
 
 
 class SubscriptionsOut(msgspec.Struct, kw_only=True):
     subscriptions: list[SubscriptionOut]
-    next_page_token: str | None
+    next_page_token: Token | None
 
 
 class OrderOut(msgspec.Struct, kw_only=True):
     id: str
-    client_order_id: str
-    created_at: str
-    updated_at: str
-    submitted_at: str
-    filled_at: str | None
+    client_order_id: Uuid
+    created_at: Instant
+    updated_at: Instant
+    submitted_at: Instant
+    filled_at: Instant | None
     expired_at: None = None
-    canceled_at: str | None
-    failed_at: str | None
+    canceled_at: Instant | None
+    failed_at: Instant | None
     replaced_at: None = None
     replaced_by: None = None
     replaces: None = None
     asset_id: str | None
     symbol: str
-    asset_class: str = "us_equity"
-    notional: str | None
-    qty: str | None
-    filled_qty: str
-    filled_avg_price: str | None
-    order_class: str = ""
-    order_type: str = "market"
-    type: str = "market"
-    side: str
-    time_in_force: str = "day"
+    asset_class: Literal["us_equity"] = "us_equity"
+    notional: DecimalText | None
+    qty: DecimalText | None
+    filled_qty: DecimalText
+    filled_avg_price: DecimalText | None
+    order_class: Literal[""] = ""
+    order_type: Literal["market"] = "market"
+    type: Literal["market"] = "market"
+    side: Side
+    time_in_force: Literal["day"] = "day"
     limit_price: None = None
     stop_price: None = None
-    status: str
+    status: Annotated[str, _text(enum=sorted({PARTLY_FILLED, *ORDER_STATUSES.values()}))]
     extended_hours: bool = False
     legs: None = None
     trail_percent: None = None
@@ -131,53 +154,48 @@ class OrderOut(msgspec.Struct, kw_only=True):
 
 class SkippedOrderOut(msgspec.Struct, kw_only=True):
     symbol: str
-    side: str
-    notional: str
-    currency: str = "USD"
-    reason: str
+    side: Side
+    notional: DecimalText
+    currency: Literal["USD"] = "USD"
+    reason: SkipReason
     reason_details: str
 
 
 class RunOut(msgspec.Struct, kw_only=True):
-    id: str
-    type: str
-    amount: str | None
-    initiated_from: str
-    initiated_by: str
-    status: str
+    id: Uuid
+    type: RunKind
+    amount: DecimalText | None
+    initiated_from: Initiator
+    initiated_by: Initiator
+    status: Annotated[str, _text(enum=list(STATUSES))]
     reason: str | None
-    account_id: str
-    portfolio_id: str
-    weights: list[dict[str, str | None]]
+    account_id: Uuid
+    portfolio_id: Uuid
+    weights: list[WeightOut]
     orders: list[OrderOut]
     failed_orders: list[OrderOut]
     skipped_orders: list[SkippedOrderOut]
-    completed_at: str | None
-    canceled_at: str | None
-    created_at: str
-    updated_at: str
+    completed_at: Instant | None
+    canceled_at: Instant | None
+    created_at: Instant
+    updated_at: Instant
 
 
 class RunsOut(msgspec.Struct, kw_only=True):
     runs: list[RunOut]
-    next_page_token: str | None
+    next_page_token: Token | None
 
 
-def weight_out(target: Target) -> dict[str, str | None]:
+def weight_out(target: Target) -> WeightOut:
     """The symbol is always there, null for what has none."""
     match target:
         case CashTarget(percent=percent):
-            return {"type": "cash", "symbol": None, "percent": plain(percent)}
+            return WeightOut(type="cash", symbol=None, percent=plain(percent))
         case AssetTarget(symbol=symbol, percent=percent):
-            return {"type": "asset", "symbol": symbol, "percent": plain(percent)}
+            return WeightOut(type="asset", symbol=symbol, percent=plain(percent))
         case StrategyTarget(strategy_id=strategy_id, percent=percent):
             # Beyond the vendor: seen only by clients that have sent it.
-            return {
-                "type": "portfolio",
-                "symbol": None,
-                "portfolio_id": strategy_id,
-                "percent": plain(percent),
-            }
+            return WeightOut(type="portfolio", symbol=None, portfolio_id=strategy_id, percent=plain(percent))
         case _:
             assert_never(target)
 
@@ -206,7 +224,7 @@ def portfolio_out(strategy: Strategy) -> PortfolioOut:
         id=strategy.id,
         name=strategy.name,
         description=strategy.description,
-        status=strategy.status.value,
+        status=strategy.status,
         cooldown_days=definition.cooldown_days,
         created_at=instant_text(strategy.created_at),
         updated_at=instant_text(strategy.updated_at),
@@ -221,7 +239,7 @@ def subscription_out(enrollment: Enrollment) -> SubscriptionOut:
         account_id=enrollment.account_id,
         portfolio_id=enrollment.strategy_id,
         last_rebalanced_at=_optional_instant(enrollment.last_rebalanced_at),
-        trade_marker=enrollment.trade_marker.value,
+        trade_marker=enrollment.trade_marker,
         created_at=instant_text(enrollment.created_at),
         updated_at=instant_text(enrollment.updated_at),
     )
@@ -232,10 +250,10 @@ def run_out(run: Run, *, targets: Sequence[Target], orders: Sequence[Order], ski
     completed = run.state is RunState.COMPLETED
     return RunOut(
         id=run.id,
-        type=run.kind.value,
+        type=run.kind,
         amount=None if run.amount is None else plain(run.amount),
-        initiated_from=run.initiator.value,
-        initiated_by=run.initiator.value,
+        initiated_from=run.initiator,
+        initiated_by=run.initiator,
         status=status_of(run),
         reason=run.reason,
         account_id=run.account_id,
@@ -293,8 +311,8 @@ def _order_out(order: Order) -> OrderOut:
         qty=None if order.quantity is None else plain(order.quantity),
         filled_qty=plain(order.filled_quantity),
         filled_avg_price=_average_price(order),
-        side=order.side.value,
-        status="partially_filled" if partly else ORDER_STATUSES[order.state],
+        side=order.side,
+        status=PARTLY_FILLED if partly else ORDER_STATUSES[order.state],
     )
 
 
@@ -309,9 +327,9 @@ def _average_price(order: Order) -> str | None:
 def _skipped_out(skip: Skip) -> SkippedOrderOut:
     return SkippedOrderOut(
         symbol=skip.symbol,
-        side=skip.side.value,
+        side=skip.side,
         notional=plain(skip.notional),
-        reason=skip.reason.value,
+        reason=skip.reason,
         reason_details=skip.details,
     )
 

@@ -13,8 +13,8 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from trimtab.api.alpaca_errors import error_response
-from trimtab.api.alpaca_requests import BadValue, Required, id_in
-from trimtab.api.alpaca_routes import row_position, row_token
+from trimtab.api.alpaca_queries import row_position, row_token
+from trimtab.api.alpaca_shapes import BadValue, Required, id_in
 from trimtab.api.auth import Caller
 from trimtab.api.body import (
     Number,
