@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from tests.core.drifting import Crowd, crowds, is_at_an_edge, wanted
 from tests.engine.desks import MONDAY, TENANT, Setup, Site, World, new_world
 from tests.engine.test_screen import block_of
-from trimtab.brokers.broker import Account, Feed, Traits
+from trimtab.brokers.broker import Account, Asset, Feed, Traits
 from trimtab.core.drift import first_breach
 from trimtab.core.enrollment import Enrollment, EnrollmentState, EvaluationPolicy
 from trimtab.core.plan import Holdings
 from trimtab.core.strategy import AssetTarget, CashTarget, Definition, Strategy, StrategyStatus
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk, Effects, drive
-from trimtab.engine.screen import may_be_due, value
+from trimtab.engine.screen import Rules, look, value
 from trimtab.engine.sweep import sweep
 from trimtab.engine.turn import take_turn
 from trimtab.store import enrollments, shards, strategies
@@ -60,7 +61,9 @@ def test_the_screen_dismisses_nobody_who_is_due(count: int, cash_min: str) -> No
     )
     for crowd in crowds(f"screen {cash_min}", count, size=SIZE, cash_min=cash_min):
         block = block_of({f"{n:02}": held for n, held in enumerate(crowd.accounts)})
-        flags = may_be_due(value(block, crowd.prices), crowd.weights, bands=crowd.bands, policy=policy)
+        rules = Rules(weights=crowd.weights, bands=crowd.bands, policy=policy)
+        rows = np.arange(len(crowd.accounts))
+        flags = look(value(block, crowd.prices, set_aside={}), rules, rows=rows).may_be_due
         for held, flag in zip(crowd.accounts, flags, strict=True):
             dismissed += not flag
             if not flag and wanted(crowd, held):
@@ -82,6 +85,12 @@ class Standstill:
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, Decimal]:
         return {symbol: self.known_prices[symbol] for symbol in symbols}
+
+    def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
+        return {
+            symbol: Asset(symbol=symbol, asset_id=symbol, active=True, tradable=True, fractionable=True)
+            for symbol in symbols
+        }
 
     def feed(self, since: int) -> Feed:
         return Feed(cursor=since, changed=frozenset(), transfers=())

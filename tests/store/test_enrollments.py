@@ -82,14 +82,14 @@ def test_the_roster_has_all_that_have_not_ended_and_says_who_is_paused_or_has_an
     insert_run(db)
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
     assert (roster.ids, roster.account_ids) == (["follows", "bobs"], ["ann", "bob"])
-    assert (roster.strategy_ids, roster.open_run) == (["mix", "mix"], [True, False])
-    assert roster.last_rebalanced_at == [-1, micros(LATER)]
-    assert (roster.evaluated_on, roster.evaluated_version) == (["2026-02-27"] * 2, [1, 1])
+    assert (roster.strategy_ids, roster.open_run.tolist()) == (["mix", "mix"], [True, False])
+    assert roster.last_rebalanced_at.tolist() == [-1, micros(LATER)]
+    assert (roster.evaluated_on, roster.evaluated_version.tolist()) == (["2026-02-27"] * 2, [1, 1])
     db.write(lambda tx: runs.cancel_queued(tx, "run", reason=None, now=LATER))
     db.write(lambda tx: enrollments.end(tx, "bobs", LATER))
     db.write(lambda tx: tx.execute("UPDATE enrollments SET state = 'paused' WHERE id = 'follows'"))
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
-    assert (roster.ids, roster.open_run, roster.paused) == (["follows"], [False], [True])
+    assert (roster.ids, roster.open_run.tolist(), roster.paused.tolist()) == (["follows"], [False], [True])
     assert db.read(lambda tx: enrollments.roster(tx, 2)).ids == []
 
 
@@ -352,4 +352,4 @@ def test_schedules_move_on_together_each_by_itself_and_in_their_shard(db: Databa
 def test_the_roster_knows_when_each_is_due(db: Database) -> None:
     insert_enrollment(db, next_due_at=NOON)
     insert_enrollment(db, id="bobs", account_id="bob")
-    assert db.read(lambda tx: enrollments.roster(tx, 1)).next_due_at == [micros(NOON), -1]
+    assert db.read(lambda tx: enrollments.roster(tx, 1)).next_due_at.tolist() == [micros(NOON), -1]

@@ -55,6 +55,7 @@ from trimtab.core.strategy import (
     Definition,
     DriftBand,
     Monthly,
+    OnIneligible,
     OnUpdate,
     Quarterly,
     StrategyStatus,
@@ -194,6 +195,11 @@ _DESCRIPTION = optional(Text(DESCRIPTION_MAX))
 _COOLDOWN = optional(
     Whole(0, COOLDOWN_DAYS_MAX), "Days after a full rebalance in which no condition calls for another."
 )
+_ON_INELIGIBLE = optional(
+    Choice(tuple(OnIneligible)),
+    "What happens when one of its assets stops being eligible: the portfolio stops until it is adjusted "
+    "(needs_adjustment, the vendor's rule and the default), or only that line is held (freeze_line).",
+)
 
 _WEIGHTS_EXAMPLE = [
     {"type": "cash", "percent": "5"},
@@ -215,6 +221,7 @@ DRAFT = Named(
             "weights": required(_weights(1), _SUM),
             "rebalance_conditions": _CONDITIONS,
             "cooldown_days": _COOLDOWN,
+            "on_ineligible": _ON_INELIGIBLE,
         }
     ),
     examples=(
@@ -240,6 +247,7 @@ CHANGE = Named(
             "weights": optional(_weights(1), f"In place of all weights. {_SUM}"),
             "rebalance_conditions": _CONDITIONS,
             "cooldown_days": _COOLDOWN,
+            "on_ineligible": _ON_INELIGIBLE,
         },
         make=lambda given: StrategyChange(
             name=given.get("name"),
@@ -247,6 +255,7 @@ CHANGE = Named(
             targets=_with_something(given.get("weights")),
             conditions=given.get("rebalance_conditions"),
             cooldown_days=given.get("cooldown_days"),
+            on_ineligible=_on_ineligible(given),
             reactivate="status" in given,
         ),
     ),
@@ -321,7 +330,13 @@ def draft_of(given: Given, *, calendar: str) -> StrategyDraft:
             cooldown_days=given.get("cooldown_days", 0),
         ),
         calendar=calendar,
+        on_ineligible=_on_ineligible(given) or OnIneligible.NEEDS_ADJUSTMENT,
     )
+
+
+def _on_ineligible(given: Given) -> OnIneligible | None:
+    sent = given.get("on_ineligible")
+    return None if sent is None else OnIneligible(sent)
 
 
 def _with_something(targets: tuple[Target, ...] | None) -> tuple[Target, ...] | None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import msgspec
 from litestar import Litestar, Response, get
 
-from trimtab.api import alpaca_portfolios, alpaca_runs, alpaca_subscriptions
+from trimtab.api import alpaca_evaluations, alpaca_portfolios, alpaca_runs, alpaca_subscriptions
 from trimtab.api.alpaca_call import served
 from trimtab.api.alpaca_errors import error_response
 from trimtab.api.alpaca_openapi import document
@@ -17,6 +17,7 @@ from trimtab.api.front import FrontDesk, sub_application
 OPERATIONS = (
     *alpaca_portfolios.OPERATIONS,
     *alpaca_subscriptions.OPERATIONS,
+    *alpaca_evaluations.OPERATIONS,
     *alpaca_runs.OPERATIONS,
 )
 

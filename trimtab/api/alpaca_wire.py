@@ -25,6 +25,7 @@ from trimtab.core.strategy import (
     Condition,
     DriftBand,
     Monthly,
+    OnIneligible,
     OnUpdate,
     Quarterly,
     Strategy,
@@ -98,6 +99,7 @@ class PortfolioOut(msgspec.Struct, kw_only=True):
     updated_at: Instant
     weights: list[WeightOut]
     rebalance_conditions: list[ConditionOut]
+    on_ineligible: OnIneligible
 
 
 class SubscriptionOut(msgspec.Struct, kw_only=True):
@@ -230,6 +232,7 @@ def portfolio_out(strategy: Strategy) -> PortfolioOut:
         updated_at=instant_text(strategy.updated_at),
         weights=[weight_out(target) for target in definition.targets],
         rebalance_conditions=[condition_out(condition) for condition in definition.conditions],
+        on_ineligible=strategy.on_ineligible,
     )
 
 

@@ -26,7 +26,7 @@ NEVER = 0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What the followers of every strategy are looked at with: the mirror at current prices, the
-    strategies with all that is nested in them, and the assets as the broker has them.
+    which accounts may trade, the strategies with all that is nested in them, and the broker's assets.
     """
 
     desk: Desk
@@ -34,6 +34,7 @@ class World:
     roster: Roster
     heads: Mapping[str, Strategy]
     valued: Valued
+    active: Flags
     assets: Mapping[str, Asset]
 
 
@@ -95,10 +96,10 @@ def _followers(world: World, strategy: Strategy, *, members: Places, rows: Place
     everybody, nobody = np.ones(len(members), np.bool_), np.zeros(len(members), np.bool_)
     hindrances = (
         (Reason.MARKET_CLOSED, everybody if session is None else nobody),
-        (Reason.RUN_OPEN, np.array(roster.open_run)[members]),
-        (Reason.ACCOUNT_NOT_ACTIVE, ~np.array(world.valued.block.active)[rows]),
+        (Reason.RUN_OPEN, roster.open_run[members]),
+        (Reason.ACCOUNT_NOT_ACTIVE, ~world.active[rows]),
         (Reason.STRATEGY_NOT_ACTIVE, nobody if strategy.status is StrategyStatus.ACTIVE else everybody),
-        (Reason.PAUSED, np.array(roster.paused)[members]),
+        (Reason.PAUSED, roster.paused[members]),
     )
     return Followers(
         strategy=strategy,
@@ -108,9 +109,7 @@ def _followers(world: World, strategy: Strategy, *, members: Places, rows: Place
         members=members,
         rows=rows,
         look=look(world.valued, rules, rows=rows),
-        cooldown_ends=_cooldown_ends(
-            strategy, sessions, last=[roster.last_rebalanced_at[m] for m in members]
-        ),
+        cooldown_ends=_cooldown_ends(strategy, sessions, last=roster.last_rebalanced_at[members].tolist()),
         able=~np.logical_or.reduce([flags for _, flags in hindrances]),
         hindrances=hindrances,
     )
@@ -136,12 +135,12 @@ def may_be_due(followers: Followers, world: World) -> Flags:
     }
     called = followers.look.drifted | np.array([due_after[on] for on in evaluated_on], np.bool_)
     never_rebalanced = followers.cooldown_ends == NEVER
-    updated = np.array(roster.evaluated_version)[members] < strategy.updated_version
+    updated = roster.evaluated_version[members] < strategy.updated_version
     could: Flags = followers.look.unclear | followers.look.invests | never_rebalanced | updated
     could |= called & ~followers.in_cooldown()
     if strategy.frequency is not None:
         # -1, an enrollment whose schedule has no instant yet, is before any time.
-        could |= np.array(roster.next_due_at)[members] <= micros(world.now)
+        could |= roster.next_due_at[members] <= micros(world.now)
     could &= followers.able
     return could
 

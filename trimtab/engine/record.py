@@ -41,13 +41,13 @@ def note(sheet: Sheet, row: int, *, reason: Reason, words: Note | None = None) -
 
 def _write(sheet: Sheet, followers: Followers, *, world: World) -> None:
     records, rows = sheet.records, followers.rows
-    records["enrollment"][rows] = np.array(world.roster.seqs)[followers.members]
+    records["enrollment"][rows] = world.roster.seqs[followers.members]
     records["group"][rows] = len(sheet.groups)
     records["reason"][rows] = _reasons(followers)
     ends = followers.cooldown_ends
     records["cooldown_ends"][rows] = np.where(ends == NEVER, NOTHING["cooldown_ends"], ends)
     if followers.strategy.frequency is not None:
-        due = np.array(world.roster.next_due_at)[followers.members]
+        due = world.roster.next_due_at[followers.members]
         records["next_due"][rows] = np.where(due < 0, NOTHING["next_due"], due)
     records["free_cash"][rows] = _cents(followers.look.free_cash)
     lines: list[_Line] = [(s, plain(target)) for s, target in followers.rules.watched]

@@ -33,7 +33,6 @@ class Valued:
 
     block: Block
     prices: Mapping[str, Decimal]
-    account_of: Places
     values: Floats
     cash: Floats
     equity: Floats
@@ -49,7 +48,7 @@ def value(block: Block, prices: Mapping[str, Decimal], *, set_aside: Mapping[str
     if set_aside:
         cash -= [float(set_aside.get(account_id, 0)) for account_id in block.account_ids]
     equity = cash + np.bincount(account_of, weights=values, minlength=accounts)
-    return Valued(block, prices, account_of, values, cash, equity)
+    return Valued(block, prices, values, cash, equity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,32 +127,43 @@ def _by_line(valued: Valued, rules: Rules, *, rows: Places) -> tuple[Floats, Pla
     which symbol that is.
     """
     symbols = [symbol for symbol, _ in rules.watched if symbol is not None]
+    entries = _entries(valued.block, rows, symbols=symbols)
     held = np.zeros((len(rows), len(rules.watched) + 1))
-    member, column = _entries(valued, rows, symbols=symbols)
-    inside = column >= 0
-    held[member[inside], column[inside]] = valued.values[inside]
+    inside = entries.column >= 0
+    held[entries.member[inside], entries.column[inside]] = valued.values[entries.entry[inside]]
     if rules.weights.names_cash:
         held[:, len(symbols)] = valued.cash[rows]
     frozen = [i for i, symbol in enumerate(valued.block.symbols) if symbol in rules.frozen]
-    is_outside = (member >= 0) & (column < 0) & ~np.isin(valued.block.symbol_of, frozen)
+    found = np.flatnonzero(~inside & ~np.isin(entries.symbol, frozen))
     outside = np.full(len(rows), -1)
-    if is_outside.any():
+    if len(found):
         # In the order of their value: of what is written to one place, the last stays.
-        found = np.flatnonzero(is_outside)
-        found = found[np.argsort(valued.values[found], kind="stable")]
-        held[member[found], -1] = valued.values[found]
-        outside[member[found]] = valued.block.symbol_of[found]
+        found = found[np.argsort(valued.values[entries.entry[found]], kind="stable")]
+        held[entries.member[found], -1] = valued.values[entries.entry[found]]
+        outside[entries.member[found]] = entries.symbol[found]
     return held, outside
 
 
-def _entries(valued: Valued, rows: Places, *, symbols: Sequence[str]) -> tuple[Places, Places]:
-    """For each entry of the block the place of its account among the rows and of its symbol; -1 if none."""
-    member = np.full(len(valued.block.account_ids), -1)
-    member[rows] = np.arange(len(rows))
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """The positions of some accounts: each one's place in the block, that of its account among the rows, its
+    symbol, and that symbol's place among those that were asked for; -1 if it is not.
+    """
+
+    entry: Places
+    member: Places
+    symbol: Places
+    column: Places
+
+
+def _entries(block: Block, rows: Places, *, symbols: Sequence[str]) -> _Entries:
+    sizes = block.starts[rows + 1] - block.starts[rows]
+    before = np.cumsum(sizes) - sizes
+    entry = np.arange(sizes.sum()) + np.repeat(block.starts[rows] - before, sizes)
     place = {symbol: i for i, symbol in enumerate(symbols)}
-    column = np.array([place.get(symbol, -1) for symbol in valued.block.symbols], np.int64)
-    of_entry = member[valued.account_of]
-    return of_entry, np.where(of_entry >= 0, column[valued.block.symbol_of], -1)
+    column_of = np.array([place.get(symbol, -1) for symbol in block.symbols], np.int64)
+    symbol = block.symbol_of[entry].astype(np.int64)
+    return _Entries(entry, np.repeat(np.arange(len(rows)), sizes), symbol, column_of[symbol])
 
 
 def _test(band: DriftBand, distance: Floats, *, targets: Floats, equity: Floats) -> tuple[Flags, Places]:
@@ -187,9 +197,10 @@ def _free_cash(valued: Valued, rules: Rules, *, rows: Places) -> Floats:
     free = valued.cash[rows] - equity * (1 - buffered * (100 - float(rules.weights.cash)) / 100)
     frozen = [(s, float(t)) for s, t in rules.weights.assets.items() if s in rules.frozen]
     if frozen:
-        member, column = _entries(valued, rows, symbols=[symbol for symbol, _ in frozen])
+        entries = _entries(valued.block, rows, symbols=[symbol for symbol, _ in frozen])
+        inside = entries.column >= 0
         held = np.zeros((len(rows), len(frozen)))
-        held[member[column >= 0], column[column >= 0]] = valued.values[column >= 0]
+        held[entries.member[inside], entries.column[inside]] = valued.values[entries.entry[inside]]
         wanted = equity[:, None] * buffered * np.array([target / 100 for _, target in frozen])
         free -= np.maximum(wanted - held, 0).sum(axis=1)
     return free

@@ -98,6 +98,7 @@ def sweep(turn: Turn) -> Effects[None]:
         roster=roster,
         heads=heads,
         valued=value(block, prices, set_aside=followed.set_aside),
+        active=np.array(block.active, np.bool_),
         assets=assets,
     )
     groups = list(all_followers(world))
@@ -120,10 +121,9 @@ def sweep(turn: Turn) -> Effects[None]:
 def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime | None:
     """When an interval schedule of this shard is next due."""
     now = micros(turn.now)
-    stored = [
-        at for at, paused in zip(roster.next_due_at, roster.paused, strict=True) if at > now and not paused
-    ]
-    return min((*map(instant, stored), *(at for _, at in findings.moved)), default=None)
+    stored = roster.next_due_at[(roster.next_due_at > now) & ~roster.paused]
+    soonest = [instant(int(stored.min()))] if len(stored) else []
+    return min((*soonest, *(at for _, at in findings.moved)), default=None)
 
 
 def _read(tx: Tx, turn: Turn, block: Block) -> tuple[Roster, dict[str, Strategy], Kept]:
@@ -146,14 +146,11 @@ def _dismiss(followers: Followers, close: Places, *, world: World, findings: _Fi
     on = followers.session.on
     dismissed = followers.able.copy()
     dismissed[close] = False
-    members = followers.members[dismissed].tolist()
+    members = followers.members[dismissed]
     findings.evaluated.update(roster.ids[member] for member in members)
     known = on.isoformat()
-    new = [
-        roster.ids[member]
-        for member in members
-        if roster.evaluated_on[member] != known or roster.evaluated_version[member] != version
-    ]
+    seen = zip(members.tolist(), roster.evaluated_version[members].tolist(), strict=True)
+    new = [roster.ids[m] for m, saw in seen if saw != version or roster.evaluated_on[m] != known]
     if new:
         findings.mark(new, on, version=version)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
 from trimtab.database import Row, Tx, instant, micros
@@ -139,16 +141,16 @@ class Roster:
     microseconds since 1970, -1 for none; `open_run` is true where the account has an open run.
     """
 
-    seqs: list[int]
+    seqs: NDArray[np.int64]
     ids: list[str]
     account_ids: list[str]
     strategy_ids: list[str]
-    paused: list[bool]
-    open_run: list[bool]
-    last_rebalanced_at: list[int]
+    paused: NDArray[np.bool_]
+    open_run: NDArray[np.bool_]
+    last_rebalanced_at: NDArray[np.int64]
     evaluated_on: list[str]
-    evaluated_version: list[int]
-    next_due_at: list[int]
+    evaluated_version: NDArray[np.int64]
+    next_due_at: NDArray[np.int64]
 
 
 def roster(tx: Tx, shard: int) -> Roster:
@@ -166,16 +168,16 @@ def roster(tx: Tx, shard: int) -> Roster:
     )
     busy = {row["account_id"] for row in working}
     return Roster(
-        seqs=[row["seq"] for row in rows],
+        seqs=np.array([row["seq"] for row in rows], np.int64),
         ids=[row["id"] for row in rows],
         account_ids=[row["account_id"] for row in rows],
         strategy_ids=[row["strategy_id"] for row in rows],
-        paused=[bool(row["paused"]) for row in rows],
-        open_run=[row["account_id"] in busy for row in rows],
-        last_rebalanced_at=[row["last_rebalanced_at"] for row in rows],
+        paused=np.array([row["paused"] for row in rows], np.bool_),
+        open_run=np.array([row["account_id"] in busy for row in rows], np.bool_),
+        last_rebalanced_at=np.array([row["last_rebalanced_at"] for row in rows], np.int64),
         evaluated_on=[row["evaluated_on"] for row in rows],
-        evaluated_version=[row["evaluated_version"] for row in rows],
-        next_due_at=[row["next_due_at"] for row in rows],
+        evaluated_version=np.array([row["evaluated_version"] for row in rows], np.int64),
+        next_due_at=np.array([row["next_due_at"] for row in rows], np.int64),
     )
 
 
