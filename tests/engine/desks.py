@@ -36,9 +36,11 @@ from trimtab.engine.actions import RunRequest
 from trimtab.engine.desk import Desk
 from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.engine.local import Settled, settle
-from trimtab.store import enrollments, orders, runs, shards, strategies, tenants
+from trimtab.engine.publish import publish
+from trimtab.store import enrollments, feed, orders, runs, shards, strategies, tenants
 from trimtab.store.enrollments import Page
 from trimtab.store.evidence import read_evidence
+from trimtab.store.feed import Event, RunEvent
 from trimtab.store.runs import RunFilter
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -357,10 +359,37 @@ class World:
         report = self.audit()
         assert report.ok, "\n".join(lines(report))
         assert report.open_orders.count == 0, report.open_orders.first
+        self.require_published()
+
+    def require_published(self) -> None:
+        """Of each account the feed tells what became of its runs: all of it, once, and in order."""
+        happened: dict[str, list[tuple[str, str]]] = {}
+        for row in self.db.read(lambda tx: tx.rows(HISTORY)):
+            if row["state"] not in {"SELLING", "BUYING"}:
+                happened.setdefault(row["account_id"], []).append((row["run_id"], row["state"]))
+        told: dict[str, list[tuple[str, str]]] = {}
+        events = self.published()
+        for event in events:
+            if isinstance(event, RunEvent):
+                told.setdefault(event.run.account_id, []).append((event.run.id, event.run.state))
+        assert told == happened
+        ids = [event.id for event in events]
+        assert ids == sorted(set(ids))
+
+    def published(self) -> list[Event]:
+        """Everything in the feed, once all that has happened is in it."""
+        publish(self.desk)
+        return self.db.read(
+            lambda tx: feed.between(tx, TENANT, after="", upto=feed.head(tx), limit=EVERYTHING.limit)
+        )
 
     def dump(self) -> dict[str, list[str]]:
         """Everything that the database holds; when a shard wants its next worker is left out."""
         return self.db.read(_dump)
+
+
+HISTORY = """SELECT r.account_id, e.run_id, e.state FROM events e JOIN runs r ON r.id = e.run_id
+             ORDER BY r.seq, e.number"""
 
 
 def _sent_in_vain(run: Run) -> bool:

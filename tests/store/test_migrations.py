@@ -24,16 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
     *("tenants", "keys", "sandbox_clock", "shards", "accounts", "strategies", "strategy_versions"),
     *("enrollments", "runs", "plans", "orders", "executions", "skips", "events", "holdings"),
-    *(
-        "adjustments",
-        "freezes",
-        "flows",
-        "valuations",
-        "daily_prices",
-        "replies",
-        "evaluations",
-        "alembic_version",
-    ),
+    *("adjustments", "freezes", "flows", "valuations", "daily_prices", "replies", "outbox", "feed_head"),
+    *("feed", "evaluations", "alembic_version"),
 }
 
 

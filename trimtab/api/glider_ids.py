@@ -13,11 +13,8 @@ from uuid import UUID
 from trimtab.api.body import uuid_of
 from trimtab.core.enrollment import Enrollment
 from trimtab.core.run import Initiator, Run, RunKind
+from trimtab.core.ulid import number_in, text_of
 
-DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-ULID_LENGTH = 26
-BITS_PER_DIGIT = 5
-_ULID = re.compile(f"[0-7][{DIGITS}]{{25}}", re.ASCII)
 PORTFOLIO_PREFIX = "pf_"
 
 CASH = "USD"
@@ -34,19 +31,13 @@ _EVM_OWNER = re.compile(r"eip155:0:(0x[0-9a-f]{40})", re.ASCII)
 
 def ulid(id_: str) -> str:
     """A UUID as 26 digits of Crockford's base 32."""
-    number = UUID(id_).int
-    shifts = range(BITS_PER_DIGIT * (ULID_LENGTH - 1), -1, -BITS_PER_DIGIT)
-    return "".join(DIGITS[number >> shift & 31] for shift in shifts)
+    return text_of(UUID(id_).int)
 
 
 def uuid_of_ulid(text: str) -> str | None:
     """The UUID that `ulid` would write so; None if there is none."""
-    if not _ULID.fullmatch(text):
-        return None
-    number = 0
-    for digit in text:
-        number = number << BITS_PER_DIGIT | DIGITS.index(digit)
-    return str(UUID(int=number))
+    number = number_in(text)
+    return None if number is None else str(UUID(int=number))
 
 
 def portfolio_id(enrollment_id: str) -> str:

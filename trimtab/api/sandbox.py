@@ -41,6 +41,7 @@ from trimtab.brokers.paper import PaperBroker
 from trimtab.core.errors import ClockRunsForward, Malformed, NotFound
 from trimtab.core.money import CENT_PLACES, ZERO, parse_decimal, plain, round_down
 from trimtab.engine.local import settle
+from trimtab.engine.publish import publish
 from trimtab.engine.strategy_actions import review_assets
 from trimtab.store import sandbox, shards
 
@@ -73,6 +74,8 @@ def set_clock(front: Front, request: AnyRequest, body: bytes) -> ClockOut:
         sessions.next_open(now)
         sessions.current(now)
         sessions.before(sessions.first_ending_after(now).on)
+    # What has happened bears the time at which it did, whenever it is read.
+    publish(front.desk)
     if not front.desk.db.write(lambda tx: sandbox.set_clock(tx, now)):
         raise ClockRunsForward(front.desk.clock())
     return _clock_out(front)

@@ -4,10 +4,11 @@ What a run should do next is decided in `decide`; here is only what a run can be
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 from uuid import UUID, uuid5
 
 # Order ids are names in this namespace; it must never change, or a restarted worker would not
@@ -39,6 +40,11 @@ class RunState(StrEnum):
     @property
     def is_open(self) -> bool:
         return bool(TRANSITIONS[self])
+
+    @property
+    def is_news(self) -> bool:
+        """Whether the outside is told of it: that a run sells or buys is only how far its work has come."""
+        return self not in {RunState.SELLING, RunState.BUYING}
 
 
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
@@ -99,6 +105,11 @@ class Run:
     version: int = 1
     deadline_at: datetime | None = None
     finished_at: datetime | None = None
+
+    def when(self, state: RunState, *, strategy_version: int, at: datetime) -> Self:
+        """This run as it was when it came into a state that it has had: its end was not known before."""
+        then = replace(self, state=state, strategy_version=strategy_version, updated_at=at)
+        return replace(then, reason=None, finished_at=None) if state.is_open else then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

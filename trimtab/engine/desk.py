@@ -6,7 +6,7 @@ any two. The desk itself is a value, made by `boot`.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from trimtab.core.plan import Limits
 from trimtab.core.run import Order, TriggerPolicy
 from trimtab.core.sessions import Sessions
 from trimtab.database import Database, Tx
+from trimtab.engine.bell import Bell
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """`calendars` by name; `calendar` is that of strategies made through `/v1`; what sweeps found is kept
-    for `evaluations_kept`; `new_id` makes UUIDs.
+    for `evaluations_kept`; `new_id` makes UUIDs; `bell` rings when something was published.
     """
 
     db: Database
@@ -36,6 +37,7 @@ class Desk:
     evaluations_kept: timedelta
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
+    bell: Bell = field(default_factory=Bell)
 
 
 def store_nothing(_tx: Tx, _what: object) -> None:

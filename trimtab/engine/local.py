@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from trimtab.core.errors import Fenced
 from trimtab.engine.desk import Desk, drive
+from trimtab.engine.publish import publish
 from trimtab.engine.strategy_actions import review_assets
 from trimtab.engine.work import work
 from trimtab.store import shards
@@ -33,7 +34,8 @@ class Settled:
 
 
 def settle(desk: Desk) -> Settled:
-    """Evaluate and work until nothing more is due at the present time; never moves time.
+    """Evaluate and work until nothing more is due at the present time, and publish what has happened;
+    never moves time.
 
     A broker that is down leaves what needs it as it is.
     """
@@ -51,6 +53,7 @@ def settle(desk: Desk) -> Settled:
         # The runs of this very turn come from an evaluation, which leaves nothing else due.
         pending = [turn.shard for turn in turns if turn.finished - turn.created]
         if not pending:
+            publish(desk)
             return Settled(
                 evaluated=len(evaluated), runs_created=created, runs_finished=finished, orders=orders
             )
@@ -84,7 +87,7 @@ class LocalDriver:
 
 def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
     """One look at all shards: work those that are due, and those that have not been worked for a while
-    during which a market was open.
+    during which a market was open; then publish.
     """
     now = desk.clock()
     market_open = any(sessions.may_evaluate(now) for sessions in desk.calendars.values())
@@ -102,3 +105,4 @@ def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
             log.info("%s", error)
         except Exception:  # a shard that nobody foresaw must not starve those behind it
             log.exception("shard %d will be tried again", shard)
+    publish(desk)

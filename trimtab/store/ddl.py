@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 TYPES = {
-    "sqlite": {"decimal": "TEXT", "serial": "INTEGER PRIMARY KEY", "blob": "BLOB", "hot": ""},
+    "sqlite": {
+        "decimal": "TEXT",
+        "serial": "INTEGER PRIMARY KEY",
+        "blob": "BLOB",
+        "sortable": "TEXT",
+        "hot": "",
+    },
     "postgresql": {
         "decimal": "NUMERIC",
         "serial": "BIGINT GENERATED ALWAYS AS IDENTITY",
         "blob": "BYTEA",
+        # By bytes: other collations have an order of their own.
+        "sortable": 'TEXT COLLATE "C"',
         # Room for updated rows on their own page: measured at 3 to 4.6 times faster updates.
         "hot": "WITH (fillfactor = 50)",
     },

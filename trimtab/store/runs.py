@@ -1,4 +1,5 @@
-"""Runs and the events of their life. Every change of state is written with its event.
+"""Runs and the events of their life. Every change of state is written with its event, and left to the
+publisher if it is news.
 
 Outside writers insert QUEUED runs and compare-and-set one row; all that a run becomes later is
 written by its shard's one writer, set-wise, naming the version it has seen: rows that somebody else
@@ -13,6 +14,7 @@ from decimal import Decimal
 from trimtab.core.enrollment import Enrollment
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.database import Row, Tx, instant, micros
+from trimtab.store import outbox
 from trimtab.store.enrollments import Page
 
 _OPEN = "('QUEUED', 'PLANNED', 'SELLING', 'BUYING')"
@@ -36,7 +38,16 @@ def insert(tx: Tx, runs: Sequence[Run]) -> set[str]:
     ids = [run.id for run in runs]
     tx.many(_INSERT, [_insert_params(run) for run in runs])
     tx.execute(_QUEUED_EVENT, ids=ids)
-    return {row["id"] for row in tx.rows("SELECT id FROM runs WHERE id IN :ids", ids=ids)}
+    stored = {row["id"] for row in tx.rows("SELECT id FROM runs WHERE id IN :ids", ids=ids)}
+    outbox.put(
+        tx,
+        [_entry(run, run.state, run.strategy_version, at=run.created_at) for run in runs if run.id in stored],
+    )
+    return stored
+
+
+def _entry(run: Run, state: RunState, strategy_version: int, *, at: datetime) -> outbox.Entry:
+    return outbox.of_run(run.tenant_id, run.id, state=state, strategy_version=strategy_version, at=at)
 
 
 def slots_taken(
@@ -76,6 +87,16 @@ def one(tx: Tx, tenant_id: str, run_id: str) -> Run | None:
         "SELECT * FROM runs WHERE id = :id AND tenant_id = :tenant_id", id=run_id, tenant_id=tenant_id
     )
     return None if row is None else _run(row)
+
+
+def by_ids(tx: Tx, tenant_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+    """The tenant's runs among these."""
+    rows = tx.rows(
+        "SELECT * FROM runs WHERE id IN :ids AND tenant_id = :tenant_id",
+        ids=list(run_ids),
+        tenant_id=tenant_id,
+    )
+    return {row["id"]: _run(row) for row in rows}
 
 
 def open_of_account(tx: Tx, shard: int, account_id: str) -> Run | None:
@@ -172,14 +193,16 @@ def cancel_queued(tx: Tx, run_id: str, *, reason: str | None, now: datetime) -> 
     row = tx.row(
         """UPDATE runs SET state = 'CANCELED', stop = 'CANCELED', reason = :reason, updated_at = :now,
                   finished_at = :now, version = version + 1
-           WHERE id = :id AND state = 'QUEUED' RETURNING shard""",
+           WHERE id = :id AND state = 'QUEUED' RETURNING *""",
         id=run_id,
         reason=reason,
         now=micros(now),
     )
     if row is None:
         return False
-    _insert_events(tx, row["shard"], [(run_id, RunState.CANCELED)], now=now)
+    run = _run(row)
+    _insert_events(tx, run.shard, [(run_id, run.state)], now=now)
+    outbox.put(tx, [_entry(run, run.state, run.strategy_version, at=now)])
     return True
 
 
@@ -217,8 +240,16 @@ def change(tx: Tx, changes: Sequence[Change], now: datetime) -> set[str]:
     versions = {row["id"]: row["version"] for row in rows}
     current = [change for change in changes if versions[change.run.id] == change.run.version]
     tx.many(_CHANGE, [_change_params(change, now) for change in current])
-    moved = [(c.run.id, c.state) for c in current if c.state is not c.run.state]
-    _insert_events(tx, changes[0].run.shard, moved, now=now)
+    moved = [c for c in current if c.state is not c.run.state]
+    _insert_events(tx, changes[0].run.shard, [(c.run.id, c.state) for c in moved], now=now)
+    outbox.put(
+        tx,
+        [
+            _entry(c.run, c.state, c.strategy_version or c.run.strategy_version, at=now)
+            for c in moved
+            if c.state.is_news
+        ],
+    )
     return {change.run.id for change in current}
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from trimtab.core.strategy import Definition, Frequency, OnIneligible, Strategy, StrategyStatus
 from trimtab.database import Row, Tx, instant, micros
+from trimtab.store import outbox
 from trimtab.store.enrollments import Page
 from trimtab.store.plans import definition_from, definition_text
 from trimtab.store.preferences import preference_params, preferences_from
@@ -56,6 +57,7 @@ def insert_version(tx: Tx, strategy: Strategy, *, change_log: str | None = None)
 
 def update_head(tx: Tx, strategy: Strategy) -> None:
     """Store everything of the head but its definition."""
+    before = tx.row("SELECT status FROM strategies WHERE id = :id FOR UPDATE", id=strategy.id)
     tx.execute(
         """UPDATE strategies SET name = :name, description = :description, status = :status,
                   version = :version, updated_version = :updated_version, updated_at = :updated_at,
@@ -64,6 +66,8 @@ def update_head(tx: Tx, strategy: Strategy) -> None:
            WHERE id = :id""",
         **_head_params(strategy),
     )
+    if before is not None and before["status"] != strategy.status:
+        outbox.put(tx, [outbox.of_strategy(strategy)])
 
 
 def _head_params(strategy: Strategy) -> dict[str, object]:
@@ -247,21 +251,35 @@ def definitions(tx: Tx, versions: Collection[tuple[str, int]]) -> dict[tuple[str
 
 
 def end(tx: Tx, strategy_id: str, now: datetime) -> None:
-    tx.execute(
-        "UPDATE strategies SET status = 'inactive', updated_at = :now WHERE id = :id",
-        id=strategy_id,
-        now=micros(now),
-    )
+    living = [StrategyStatus.ACTIVE, StrategyStatus.NEEDS_ADJUSTMENT]
+    _set_status(tx, [strategy_id], StrategyStatus.INACTIVE, before=living, now=now)
 
 
 def suspend(tx: Tx, strategy_ids: Collection[str], now: datetime) -> None:
     """Mark strategies that are still active as in need of adjustment."""
-    tx.execute(
-        """UPDATE strategies SET status = 'needs_adjustment', updated_at = :now
-           WHERE id IN :ids AND status = 'active'""",
+    working = [StrategyStatus.ACTIVE]
+    _set_status(tx, strategy_ids, StrategyStatus.NEEDS_ADJUSTMENT, before=working, now=now)
+
+
+def _set_status(
+    tx: Tx,
+    strategy_ids: Collection[str],
+    status: StrategyStatus,
+    *,
+    before: list[StrategyStatus],
+    now: datetime,
+) -> None:
+    """Give a status to those that have one of those before it. Of hidden strategies nobody is told."""
+    changed = tx.rows(
+        """UPDATE strategies SET status = :status, updated_at = :now
+           WHERE id IN :ids AND status IN :before RETURNING id""",
         ids=list(strategy_ids),
+        status=status,
+        before=before,
         now=micros(now),
     )
+    after = heads(tx, [row["id"] for row in changed])
+    outbox.put(tx, [outbox.of_strategy(after[id_]) for id_ in sorted(after) if not after[id_].hidden])
 
 
 def _strategy(row: Row) -> Strategy:

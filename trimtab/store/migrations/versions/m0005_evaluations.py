@@ -5,7 +5,7 @@ from alembic import op
 from trimtab.store.ddl import types
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 CHANGES = """
 -- One packed block per shard and sweep; a sweep is a writer's first work in its epoch.
