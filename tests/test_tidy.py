@@ -38,11 +38,13 @@ SIGNATURES_READ_BY_LIBRARIES = {
 
 # Places ("file::function") whose parameters somebody else has laid down.
 SIGNATURES_OF_OTHERS: dict[str, str] = {
+    "trimtab/api/stream.py::__call__": "the three parameters of ASGI",
     "trimtab/server.py::dispatch": "the three parameters of ASGI",
 }
 
 # Places ("file::function") that may catch everything.
 BROAD_EXCEPTS = {
+    "trimtab/api/stream.py::_speak": "an event stream that has begun can only say that it failed, and end",
     "trimtab/engine/advance.py::_decide": "one run that nobody foresaw must not stop the others of its shard",
     "trimtab/engine/desk.py::drive": "whatever an effect raises is raised where it was yielded",
     "trimtab/engine/local.py::tick": "a shard that nobody foresaw must not starve those behind it",

@@ -16,6 +16,7 @@ from litestar import Litestar
 from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import LifeSpanScope
 
+from trimtab.api.alpaca_events import EVENTS, events_application
 from trimtab.api.alpaca_routes import alpaca_application
 from trimtab.api.auth import Door, RateLimit
 from trimtab.api.front import FrontDesk
@@ -23,6 +24,7 @@ from trimtab.api.glider_routes import glider_application
 from trimtab.api.keys import key_state
 from trimtab.api.probes import probes_application
 from trimtab.api.sandbox import sandbox_application
+from trimtab.api.stream import Streams
 from trimtab.boot import Installation, open_installation
 from trimtab.core.errors import CannotStart
 from trimtab.engine.local import LocalDriver
@@ -32,12 +34,14 @@ from trimtab.store import tenants
 log = logging.getLogger(__name__)
 
 BETA = "/v1/beta/"
+# A reader who takes nothing keeps its connection open for as long as it likes.
+STOP_WITHIN_S = 20
 
 
 Dispatch = Callable[[Scope | LifeSpanScope, Receive, Send], Awaitable[None]]
 
 
-def application(installation: Installation) -> Dispatch:
+def application(installation: Installation, streams: Streams) -> Dispatch:
     """All applications behind one dispatcher."""
     settings = installation.settings
     door = Door(
@@ -46,7 +50,12 @@ def application(installation: Installation) -> Dispatch:
         rate=RateLimit(settings.rate_limit),
     )
     front = FrontDesk(desk=installation.desk, door=door)
-    applications = {"/v1/": alpaca_application(front), "/v2/": glider_application(front.desk, door)}
+    applications = {
+        # The vendor's stream lies inside the other dialect's prefix, and so comes first.
+        f"{EVENTS}/": events_application(front, streams),
+        "/v1/": alpaca_application(front),
+        "/v2/": glider_application(front.desk, door),
+    }
     if settings.sandbox:
         applications["/sandbox/"] = sandbox_application(front, installation.paper)
     probes = probes_application(front, needs_key=not settings.is_loopback)
@@ -103,15 +112,26 @@ def _refuse_open_door(installation: Installation) -> None:
 
 async def _serve(installation: Installation) -> None:
     settings = installation.settings
+    streams = Streams(installation.desk)
     server = Server(
-        application(installation),
+        application(installation, streams),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()
+    serving = loop.create_task(server.serve())
+
+    def stop() -> None:
+        streams.stop()
+        server.stop()  # type: ignore[no-untyped-call]
+        loop.call_later(STOP_WITHIN_S, serving.cancel)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     log.info("listening on http://%s:%d", settings.host, settings.port)
-    await server.serve()
+    try:
+        await serving
+    except asyncio.CancelledError:
+        log.warning("stopped, with answers left that nobody took")

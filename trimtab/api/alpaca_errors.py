@@ -14,6 +14,7 @@ from trimtab.api.alpaca_shapes import BadValue, MalformedId, Required
 from trimtab.api.alpaca_values import InvalidTradeMarker
 from trimtab.api.auth import KeyExpired, KeyInvalid, KeyMissing, RateLimited, ScopeMissing
 from trimtab.api.body import NotJson, Undecodable
+from trimtab.api.stream import TooManyStreams
 from trimtab.api.underway import StillRunning
 from trimtab.core import errors
 
@@ -65,6 +66,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     errors.RunIsFinal: (422, 42210007, "run cannot be canceled"),
     IdempotencyKeyReused: (422, 42210008, "idempotency key was used with another body"),
     RateLimited: (429, 42910000, "rate limit exceeded"),
+    TooManyStreams: (429, 42910001, "too many open event streams"),
     errors.BrokerDown: (503, 50310000, None),
 }
 

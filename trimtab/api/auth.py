@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trimtab.api.keys import API_KEY_PREFIX, hash_secret
+from trimtab.api.keys import API_KEY_PREFIX, hash_secret, key_state
 from trimtab.core.errors import TrimtabError
 from trimtab.database import Database
 from trimtab.store import tenants
@@ -162,3 +162,13 @@ class Door:
         if scope is not None and scope not in caller.scopes:
             raise ScopeMissing(scope)
         return caller
+
+    def recheck(self, key_id: str) -> None:
+        """Raise KeyInvalid if a key that opened a stream has been revoked since, KeyExpired if its time is
+        over.
+        """
+        known = self.db.read(lambda tx: tenants.key(tx, key_id))
+        if known is None or known.revoked_at is not None:
+            raise KeyInvalid
+        if key_state(known, self.wall_clock()) == "expired":
+            raise KeyExpired

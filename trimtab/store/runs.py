@@ -41,12 +41,16 @@ def insert(tx: Tx, runs: Sequence[Run]) -> set[str]:
     stored = {row["id"] for row in tx.rows("SELECT id FROM runs WHERE id IN :ids", ids=ids)}
     outbox.put(
         tx,
-        [_entry(run, run.state, run.strategy_version, at=run.created_at) for run in runs if run.id in stored],
+        [
+            _entry(run, run.state, strategy_version=run.strategy_version, at=run.created_at)
+            for run in runs
+            if run.id in stored
+        ],
     )
     return stored
 
 
-def _entry(run: Run, state: RunState, strategy_version: int, *, at: datetime) -> outbox.Entry:
+def _entry(run: Run, state: RunState, *, strategy_version: int, at: datetime) -> outbox.Entry:
     return outbox.of_run(run.tenant_id, run.id, state=state, strategy_version=strategy_version, at=at)
 
 
@@ -202,7 +206,7 @@ def cancel_queued(tx: Tx, run_id: str, *, reason: str | None, now: datetime) -> 
         return False
     run = _run(row)
     _insert_events(tx, run.shard, [(run_id, run.state)], now=now)
-    outbox.put(tx, [_entry(run, run.state, run.strategy_version, at=now)])
+    outbox.put(tx, [_entry(run, run.state, strategy_version=run.strategy_version, at=now)])
     return True
 
 
@@ -245,7 +249,7 @@ def change(tx: Tx, changes: Sequence[Change], now: datetime) -> set[str]:
     outbox.put(
         tx,
         [
-            _entry(c.run, c.state, c.strategy_version or c.run.strategy_version, at=now)
+            _entry(c.run, c.state, strategy_version=c.strategy_version or c.run.strategy_version, at=now)
             for c in moved
             if c.state.is_news
         ],
