@@ -19,12 +19,15 @@ from litestar.handlers import HTTPRouteHandler
 from tests.api.servers import NO_TLS, running
 from trimtab.api import glider_errors
 from trimtab.api.alpaca_errors import TABLE
+from trimtab.api.alpaca_events import ROUTES as EVENT_ROUTES
+from trimtab.api.alpaca_events import SCOPE
 from trimtab.api.alpaca_routes import ROUTES
 from trimtab.api.glider_call import Operation
 from trimtab.api.glider_openapi import document
 from trimtab.api.glider_routes import OPERATIONS
 from trimtab.api.glider_signature import signed_by
 from trimtab.api.sandbox import ROUTES as SANDBOX_ROUTES
+from trimtab.api.stream import FAILED, HEARTBEAT, KEY_GONE, PACE, STREAMS_PER_KEY, TOO_SLOW
 from trimtab.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +47,9 @@ def test_every_error_code_is_documented(row: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "routes"), [("alpaca.md", ROUTES), ("sandbox.md", SANDBOX_ROUTES)], ids=["alpaca", "sandbox"]
+    ("page", "routes"),
+    [("alpaca.md", ROUTES), ("events.md", EVENT_ROUTES), ("sandbox.md", SANDBOX_ROUTES)],
+    ids=["alpaca", "events", "sandbox"],
 )
 def test_every_route_is_documented(page: str, routes: list[HTTPRouteHandler]) -> None:
     text = (ROOT / "docs/reference" / page).read_text()
@@ -53,6 +58,16 @@ def test_every_route_is_documented(page: str, routes: list[HTTPRouteHandler]) ->
         for path in route.paths:
             shown = path.replace(":str}", "}").replace("/accounts/{account_id}", "/accounts/{id}")
             assert f"`{method} {shown}`" in text
+
+
+def test_what_a_stream_says_beside_events_is_documented() -> None:
+    text = (ROOT / "docs/reference/events.md").read_text()
+    listed = re.findall(r"^\| `(:[^`]*)` \|", text, re.MULTILINE)
+    assert listed == [line.decode().strip() for line in (HEARTBEAT, TOO_SLOW, KEY_GONE, FAILED)]
+    assert f"after {PACE.heartbeat_s} seconds" in text
+    assert f"for {PACE.patience_s} seconds" in text
+    assert f"{STREAMS_PER_KEY} open streams" in text
+    assert f"`{SCOPE}`" in text
 
 
 def test_the_operations_of_glider_are_documented_and_nothing_else_is() -> None:
