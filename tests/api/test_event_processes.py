@@ -4,6 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,10 @@ from tests.api.conftest import KINDS, Databases, NewWorld, StartServer
 from tests.api.reader import Frame, following, told, until_now
 from tests.api.servers import ENDS_WITHIN_S, NO_TLS, Server, answers_with, respawn, running
 from tests.api.world import World, weights
+from trimtab.boot import open_paper_database, wall_clock
+from trimtab.brokers.paper import PaperBroker
 from trimtab.database import Tx
+from trimtab.settings import load_settings
 from trimtab.store import outbox, strategies
 
 HASTY = (str(Path(hasty_server.__file__)),)
@@ -24,6 +29,7 @@ WHOLE_RUN = ["run.created QUEUED", "run.status_changed IN_PROGRESS", "run.status
 LONG = "😀" * 2000
 MANY = 600
 ROUNDS = 6
+ACCOUNT = "6f1d6c1e-5c55-4f0e-9d4a-7a1f5f0d8b21"
 
 
 @pytest.fixture
@@ -158,6 +164,23 @@ def test_a_reader_misses_nothing_through_kills_of_the_server(
     assert taken == everything
     assert told(everything).count("run.created QUEUED") == ROUNDS
     assert told(everything).count("run.status_changed COMPLETED_SUCCESS") == ROUNDS
+
+
+def test_outside_the_sandbox_a_reader_need_not_wait_for_the_engine(
+    start_server: StartServer, new_world: NewWorld
+) -> None:
+    server = start_server("sqlite", TRIMTAB_SANDBOX="0")
+    world = new_world(server)
+    settings = load_settings(server.environment, server.log.parent / "no.env")
+    paper_db = open_paper_database(settings)
+    paper = PaperBroker(paper_db, wall_clock, quarantine=timedelta(seconds=5))
+    paper.set_prices({"SPY": Decimal(400)})
+    paper.open_account(ACCOUNT, world.key.tenant_id, cash=Decimal(1000), positions={})
+    paper_db.close()
+    with following(world) as reader:
+        run_id = world.run(ACCOUNT, weights(SPY="100"))
+        frame = reader.next()
+        assert (frame.event, frame.data["payload"]["id"]) == ("run.created", run_id)
 
 
 # Several servers.

@@ -156,6 +156,8 @@ def test_two_publishers_take_turns(postgres_site: PostgresSite) -> None:
     """The second waits for the first, and finds nothing left."""
     with a_world(postgres_site) as (place, world):
         ann_asked_for(world)
+        publish(world.desk)
+        world.cancel(world.runs("ann")[0])
         first, second = Watched(place.main_url), Watched(place.main_url)
         stop = Stop("UPDATE feed_head")
         first.at = stop
@@ -168,7 +170,25 @@ def test_two_publishers_take_turns(postgres_site: PostgresSite) -> None:
             assert (one.result(PATIENCE_S), other.result(PATIENCE_S)) == (1, 0)
         first.close()
         second.close()
-        assert told(in_feed(world)) == ["ann QUEUED"]
+        assert told(in_feed(world)) == ["ann QUEUED", "ann CANCELED"]
+
+
+def test_a_publisher_and_the_engine_never_wait_for_each_other(postgres_site: PostgresSite) -> None:
+    """It has the run in hand that the engine is about to change."""
+    with a_world(postgres_site) as (place, world):
+        ann_asked_for(world)
+        db = Watched(place.main_url)
+        stop = Stop("UPDATE feed_head")
+        db.at = stop
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(publish, desk_on(world, db))
+            assert stop.reached.wait(PATIENCE_S)
+            Machine(world=world).work_on()
+            assert not publishing.done()
+            stop.go_on.set()
+            assert publishing.result(PATIENCE_S) == 3
+        db.close()
+        world.require_published()
 
 
 def test_a_commit_that_comes_late_is_not_passed_over(postgres_site: PostgresSite) -> None:
@@ -240,6 +260,7 @@ def test_many_writers_and_two_publishers_at_once(postgres_site: PostgresSite) ->
             seen = reader.result(PATIENCE_S)
         for database in databases:
             database.close()
+        assert [database.retries for database in databases] == [0, 0, 0]
         assert racing.result().surprises == []
         world.require_published()
         everything = [event.id for event in in_feed(world)]

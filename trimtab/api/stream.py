@@ -184,6 +184,8 @@ class _Wire:
 
     async def say(self, text: bytes) -> None:
         """Raises TooSlow if it is not taken in time, and Over if there is nobody to take it."""
+        if self.seat.over.done():
+            raise _Over
         sending = asyncio.ensure_future(self.send(_body(text, more=True)))
         done, _ = await asyncio.wait(
             {sending, self.seat.over}, timeout=self.pace.patience_s, return_when=asyncio.FIRST_COMPLETED

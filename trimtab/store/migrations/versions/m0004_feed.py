@@ -25,12 +25,14 @@ CREATE TABLE feed_head (
 );
 
 -- What a run or a strategy became, and when. Of a strategy also what may be called otherwise today.
+-- Without references: PostgreSQL locks the rows they name, the publisher would wait for writers and they
+-- for it, in another order.
 CREATE TABLE feed (
     event_id {sortable} NOT NULL,
-    tenant_id TEXT NOT NULL REFERENCES tenants (id),
+    tenant_id TEXT NOT NULL,
     at BIGINT NOT NULL,
-    run_id TEXT REFERENCES runs (id),
-    strategy_id TEXT REFERENCES strategies (id),
+    run_id TEXT,
+    strategy_id TEXT,
     state TEXT NOT NULL,
     strategy_version INTEGER NOT NULL,
     name TEXT,
