@@ -10,8 +10,10 @@ import pytest
 from tests.api.world import PORTFOLIOS, RUNS, SUBSCRIPTIONS, Json, World, band, calendar, weights
 
 
-def evaluations(world: World, subscription_id: str, **query: str | int) -> Json:
-    return world.get(f"{SUBSCRIPTIONS}/{subscription_id}/evaluations", **query)
+def evaluations(world: World, subscription_id: str, query: dict[str, str] | None = None) -> Json:
+    answer = world.http.get(f"{SUBSCRIPTIONS}/{subscription_id}/evaluations", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 def latest(world: World, subscription_id: str) -> Json:
@@ -25,7 +27,7 @@ def test_every_key_of_an_evaluation_is_always_there(world: World) -> None:
     portfolio_id = world.portfolio(lines, band("5"), calendar("quarterly", "15"), cooldown_days=1)
     subscription_id = world.subscribe(world.account(**{a: "15", b: "40"}), portfolio_id)
     world.settle()
-    ends_on = (world.now().date().isoformat(), world.later(days=1))[1].date().isoformat()
+    ends_on = world.later(days=1).date().isoformat()
     world.set_prices({a: "420"})
     world.settle()
     shown = latest(world, subscription_id)
@@ -116,7 +118,8 @@ def test_evaluations_come_in_pages_the_latest_first(world: World) -> None:
     assert whole["next_page_token"] is None
     paged, token = [], None
     while True:
-        page = evaluations(world, subscription_id, limit=2, **({"page_token": token} if token else {}))
+        query = {"limit": "2"} | ({} if token is None else {"page_token": token})
+        page = evaluations(world, subscription_id, query)
         paged += page["evaluations"]
         token = page["next_page_token"]
         if token is None:

@@ -18,7 +18,7 @@ from litestar.types import ASGIApp
 
 from trimtab.api import alpaca_wire as wire
 from trimtab.api.alpaca_errors import error_response
-from trimtab.api.alpaca_requests import BadValue
+from trimtab.api.alpaca_shapes import BadValue
 from trimtab.api.auth import Caller
 from trimtab.api.body import instant_in, instant_text
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
