@@ -19,7 +19,6 @@ from trimtab.api.alpaca_shapes import (
     Named,
     Record,
     Refused,
-    Schema,
     Shape,
     Text,
     Whole,
@@ -163,33 +162,18 @@ CONDITION = Named(
 )
 
 
-def _is(**members: str) -> Schema:
-    """Objects with these members: of a list, the core takes no more than one."""
-    return {
-        "properties": {name: {"const": text} for name, text in members.items()},
-        "required": list(members),
-    }
-
-
-_ONE_CONDITION_EACH = (
-    _is(type="calendar"),
-    _is(type="on_portfolio_update"),
-    *(_is(type="drift_band", sub_type=kind.value) for kind in BandKind),
-)
-
-
 def _weights(least: int) -> ListOf:
     # One more than the core takes: a cash line of zero is dropped before it counts.
-    return ListOf(WEIGHT, most=TARGETS_MAX + 1, shown_most=TARGETS_MAX, least=least, once=(_is(type="cash"),))
+    return ListOf(WEIGHT, most=TARGETS_MAX + 1, most_taken=TARGETS_MAX, least=least)
 
 
+# A calendar rule, an absolute band, a relative one, and updates: the core takes one of each.
+CONDITION_KINDS = 4
 _SUM = "They sum to exactly 100, and name each asset, portfolio and the cash once."
 _CONDITIONS = Field(
-    shape=ListOf(
-        CONDITION, most=CONDITIONS_MAX, shown_most=len(_ONE_CONDITION_EACH), once=_ONE_CONDITION_EACH
-    ),
+    shape=ListOf(CONDITION, most=CONDITIONS_MAX, most_taken=CONDITION_KINDS),
     alias="rebalancing_conditions",
-    says="Any met one is enough. At most one of type calendar, and one of each other kind.",
+    says="Any met one is enough. At most one is of type calendar, and one of each other kind.",
 )
 _DESCRIPTION = optional(Text(DESCRIPTION_MAX))
 _COOLDOWN = optional(

@@ -151,15 +151,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of objects. `once` are the schemas of items of which it has no more than one each, as the
-    core will see to.
-    """
+    """A list of objects. The core takes no more than `most_taken`, for reasons of its own."""
 
     item: Shape
     most: int
     least: int = 0
-    shown_most: int | None = None
-    once: tuple[Schema, ...] = ()
+    most_taken: int | None = None
 
     def read(self, value: object, path: str, /) -> tuple[Any, ...]:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -169,13 +166,9 @@ class ListOf:
         return tuple(self.item.read(item, f"{path}[{i}]") for i, item in enumerate(value))
 
     def schema(self) -> Schema:
-        most = self.most if self.shown_most is None else self.shown_most
+        most = self.most if self.most_taken is None else self.most_taken
         shown: Schema = {"type": "array", "items": self.item.schema(), "maxItems": most}
-        if self.least:
-            shown["minItems"] = self.least
-        if self.once:
-            shown["allOf"] = [{"contains": each, "minContains": 0, "maxContains": 1} for each in self.once]
-        return shown
+        return shown | {"minItems": self.least} if self.least else shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

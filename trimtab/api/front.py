@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Request, Router, route
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
@@ -60,7 +60,7 @@ def sub_application(
     # Through a router, each path is registered once with all its methods: registered one after another,
     # Litestar wraps the earlier ones in one more thread each time, and the third no longer unwraps.
     return Litestar(
-        route_handlers=[Router("/", route_handlers=routes)],
+        route_handlers=[Router("/", route_handlers=[*_options(routes), *routes])],
         dependencies={name: _provide(value) for name, value in given.items()},
         exception_handlers={Exception: error_response},
         before_send=[_show_allowance, *before_send],
@@ -68,6 +68,22 @@ def sub_application(
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _options(routes: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """What each path answers to OPTIONS. Litestar's own answer names one method of several."""
+    methods: dict[str, set[str]] = {}
+    for each in routes:
+        for path in each.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(each.http_methods)
+    return [_allowing(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _allowing(path: str, allowed: str) -> HTTPRouteHandler:
+    def options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return route(path, http_method="OPTIONS", status_code=204, sync_to_thread=False)(options)
 
 
 def _provide(value: object) -> Provide:
