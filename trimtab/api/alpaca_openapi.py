@@ -17,7 +17,7 @@ from trimtab.api import alpaca_once
 from trimtab.api.alpaca_call import AnyOperation, Command, Question, Removal
 from trimtab.api.alpaca_errors import WHEN, IdempotencyKeyReused, told_of
 from trimtab.api.alpaca_requests import BODIES
-from trimtab.api.alpaca_shapes import MalformedId, Schema
+from trimtab.api.alpaca_shapes import IGNORED, MalformedId, Schema
 from trimtab.api.auth import KeyMissing, RateLimited, ScopeMissing
 from trimtab.api.body import NotJson, Undecodable
 from trimtab.api.underway import StillRunning
@@ -27,11 +27,10 @@ REF = "#/components/schemas/{name}"
 ABOUT = """Accounts are kept at the weights of the portfolios they follow. The same operations lie under
 `/v1/beta/rebalancing`, the vendor's first prefix.
 
-Decimals are strings; in requests also JSON numbers, written without an exponent. Members of a body that
-are not named here are ignored, as are unknown query parameters; a query parameter without a value counts
-as left out. NUL is refused in every text. Errors have a numeric `code`, whose first three digits are the
-status, and a `message` that names the field. What belongs to another tenant answers exactly like what is
-not there."""
+Decimals are strings; in requests also JSON numbers. No number is written with an exponent, no whole one
+with a point. NUL is refused in every text. Unknown query parameters are ignored, and one without a value
+counts as left out. Errors have a numeric `code`, whose first three digits are the status, and a `message`
+that names the field. What belongs to another tenant answers exactly like what is not there."""
 
 SECURITY_SCHEMES: Schema = {
     "basic": {"type": "http", "scheme": "basic", "description": "Key id and secret"},
@@ -82,7 +81,7 @@ def document(operations: Sequence[AnyOperation], version: str) -> Schema:
         "tags": [{"name": name} for name in dict.fromkeys(map(_tag, operations))],
         "paths": paths,
         "components": {
-            "schemas": {**_answers(operations), **bodies, "Error": ERROR},
+            "schemas": {**_answers(operations), **bodies, "Ignored": IGNORED, "Error": ERROR},
             "securitySchemes": SECURITY_SCHEMES,
         },
     }

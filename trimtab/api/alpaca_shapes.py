@@ -18,6 +18,18 @@ Given = dict[str, Any]
 
 NULL: Schema = {"type": "null"}
 STORABLE = re.compile(r"^[^\u0000]*$")
+# Members that are not named: ignored, but the whole body is refused for a NUL in them.
+_NO_NUL: Schema = {"pattern": STORABLE.pattern}
+_IGNORED: Schema = {"$ref": "#/components/schemas/Ignored"}
+IGNORED: Schema = {
+    "description": "A member without a meaning here: it may hold anything but NUL",
+    "anyOf": [
+        {"type": ["null", "boolean", "number"]},
+        {"type": "string", **_NO_NUL},
+        {"type": "array", "items": _IGNORED},
+        {"type": "object", "propertyNames": _NO_NUL, "additionalProperties": _IGNORED},
+    ],
+}
 
 
 @dataclass
@@ -235,7 +247,8 @@ class Record:
         """The object, or each of its variants; `first` is what all of them have."""
         properties = first.properties | _shown(self.fields)
         needed = [*first.required, *_needed(self.fields)]
-        shown: Schema = {"type": "object", "properties": properties}
+        others = {"propertyNames": _NO_NUL, "additionalProperties": _IGNORED}
+        shown: Schema = {"type": "object", "properties": properties, **others}
         return [shown | {"required": needed} if needed else shown]
 
     def schema(self) -> Schema:
