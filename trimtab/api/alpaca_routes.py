@@ -23,8 +23,7 @@ OPERATIONS = (
 
 
 def alpaca_application(front: FrontDesk) -> Litestar:
-    routes = [served(operation) for operation in OPERATIONS]
-    return sub_application(front, [*routes, openapi_json], error_response)
+    return sub_application(front, list(ROUTES), error_response)
 
 
 @get("/v1/openapi.json", sync_to_thread=False)
@@ -34,3 +33,4 @@ def openapi_json() -> Response[bytes]:
 
 
 _DOCUMENT = msgspec.json.encode(document(OPERATIONS, version("trimtab")))
+ROUTES = (*(served(operation) for operation in OPERATIONS), openapi_json)

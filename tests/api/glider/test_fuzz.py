@@ -1,18 +1,16 @@
 """Hundreds of requests that are almost right: mutated bodies, queries, headers and paths on every route.
 
-What is mutated, and how, is taken from the tests of the first dialect; each round has a seed, which its
-failure names.
+Each round has a seed, which its failure names.
 """
 
-import json
 import random
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 
 import httpx
 import pytest
 
+from tests.api.drawing import HEADERS, TEXTS, Draw, drawn, query
 from tests.api.glider.client import (
     CASH,
     SOME_SIGNATURE,
@@ -26,17 +24,6 @@ from tests.api.glider.client import (
     new_wallet,
     paper_account,
     wallet_first_stage,
-)
-from tests.api.test_fuzz import (
-    HEADER_VALUES,
-    HEADERS,
-    MEDIA_TYPES,
-    METHODS,
-    TEXTS,
-    mutated,
-    mutations,
-    path,
-    query,
 )
 
 REQUESTS = 300
@@ -106,37 +93,22 @@ def targets_without_body(ids: dict[str, str]) -> list[str]:
     return found
 
 
-def requests(
-    chance: random.Random, glider: Glider, *, ids: dict[str, str]
-) -> Iterator[tuple[str, str, dict[str, str], bytes]]:
-    """Method, target, headers and content of one request after the other."""
-    taken, without = bodies(glider, ids), targets_without_body(ids)
-    while True:
-        headers = {"content-type": "application/json"}
-        if chance.random() < 0.65:
-            method, target = chance.choice(sorted(taken))
-            body = taken[method, target]
-            for _ in range(chance.randrange(4)):
-                body = mutated(body, chance)
-            content = json.dumps(body).encode()
-            if chance.random() < 0.15:
-                content = chance.choice(mutations(chance))(content)
-        else:
-            method = "GET" if chance.random() < 0.7 else chance.choice(METHODS)
-            target, content = chance.choice(without), b""
-        if chance.random() < 0.05:
-            method = chance.choice(METHODS)
-        if chance.random() < 0.1:
-            headers["content-type"] = chance.choice(MEDIA_TYPES)
-        if chance.random() < 0.15:
-            headers[chance.choice([*HEADERS, "X-Correlation-Id"])] = chance.choice(HEADER_VALUES)
-        target = path(chance, target)
-        text = query(chance, ids) if chance.random() < 0.3 else ""
-        if chance.random() < 0.2:
-            text += f"&{chance.choice(QUERY_NAMES)}={httpx.QueryParams({'x': chance.choice(TEXTS[:30])})}"[
-                :-2
-            ]
-        yield method, f"{target}?{text}" if text else target, headers, content
+def draw(chance: random.Random, glider: Glider, *, ids: dict[str, str]) -> Draw:
+    return Draw(
+        bodies=bodies(glider, ids),
+        without_body=targets_without_body(ids),
+        query=lambda: some_query(chance, ids),
+        headers=[*HEADERS, "X-Correlation-Id"],
+    )
+
+
+def some_query(chance: random.Random, ids: dict[str, str]) -> str:
+    """Any query, or one with a name that this dialect knows, or none."""
+    text = query(chance, ids) if chance.random() < 0.3 else ""
+    if chance.random() < 0.2:
+        known = httpx.QueryParams({chance.choice(QUERY_NAMES): chance.choice(TEXTS[:30])})
+        text += f"&{known}"
+    return text
 
 
 def assert_answered(answer: httpx.Response) -> None:
@@ -156,7 +128,8 @@ def assert_answered(answer: httpx.Response) -> None:
 def statuses_of(glider: Glider, seed: int, *, count: int) -> Counter[int]:
     """The statuses of this many answers, each of which had the right shape."""
     statuses = Counter[int]()
-    made = requests(random.Random(seed), glider, ids=one_of_everything(glider))
+    chance = random.Random(seed)
+    made = drawn(chance, draw(chance, glider, ids=one_of_everything(glider)))
     for number, (method, target, headers, content) in enumerate(islice(made, count)):
         raw = httpx.URL(glider.world.server.url).copy_with(raw_path=target.encode())
         wire = {"x-api-key": glider.key.encode()}
