@@ -8,7 +8,7 @@ same table that serves is what openapi.json shows, so that no route can be missi
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, Protocol, assert_never
 
 import msgspec
 from litestar import Response, route
@@ -67,12 +67,20 @@ class Question(Operation):
     method: Literal["GET"] = "GET"
 
 
+class Acting(Protocol):
+    """Does what a body asks for, and gives its answer to `keep` in the transaction of its effect."""
+
+    __name__: str
+
+    def __call__(self, call: Call, given: Any, /, *, keep: Keep) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Operation):
     """A POST or PATCH: it acts once per Idempotency-Key, and keeps its answer in the act's transaction."""
 
     method: Literal["POST", "PATCH"]
-    act: Callable[[Call, Any, Keep], object]
+    act: Acting
     takes: Named
     gives: type[msgspec.Struct]
 
@@ -117,7 +125,7 @@ def _commanded(operation: Command) -> Callable[..., object]:
         call = _call(front, operation, request, caller=caller)
 
         def act(sent: Object, keep: Keep) -> None:
-            operation.act(call, operation.takes.read(sent), keep)
+            operation.act(call, operation.takes.read(sent), keep=keep)
 
         return answer_once(front, request, body, caller=caller, act=act)
 

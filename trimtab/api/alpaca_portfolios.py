@@ -26,7 +26,7 @@ PORTFOLIOS = "/v1/rebalancing/portfolios"
 PORTFOLIO = PORTFOLIOS + "/{portfolio_id}"
 
 
-def create_portfolio(call: Call, given: Given, keep: Keep) -> None:
+def create_portfolio(call: Call, given: Given, *, keep: Keep) -> None:
     draft = requests.draft_of(given, calendar=call.desk.calendar)
     with ids_in_body():
         strategy_actions.create_strategy(
@@ -60,7 +60,7 @@ def show_portfolio(call: Call) -> wire.PortfolioOut:
     return wire.portfolio_out(strategy)
 
 
-def change_portfolio(call: Call, change: strategy_actions.StrategyChange, keep: Keep) -> None:
+def change_portfolio(call: Call, change: strategy_actions.StrategyChange, *, keep: Keep) -> None:
     with ids_in_body(path_id=call.id):
         strategy_actions.change_strategy(
             call.desk,

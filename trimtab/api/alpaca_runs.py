@@ -33,7 +33,7 @@ RUNS = "/v1/rebalancing/runs"
 RUN = RUNS + "/{run_id}"
 
 
-def create_run(call: Call, asked: actions.RunRequest, keep: Keep) -> None:
+def create_run(call: Call, asked: actions.RunRequest, *, keep: Keep) -> None:
     with ids_in_body():
         actions.request_run(
             call.desk, call.tenant_id, asked, also=lambda tx, run: keep(tx, _shown(tx, [run])[0])

@@ -236,7 +236,7 @@ class Record:
     make: Callable[[Given], Any] = dict
     missed_first: bool = False
 
-    def read(self, value: object, path: str = "", /, before: Given | None = None) -> Any:
+    def read(self, value: object, path: str = "", /, *, before: Given | None = None) -> Any:
         assert isinstance(value, dict), "bodies are objects, and lists have been checked"
         for name, each in self.fields.items():
             if self.missed_first and each.missing is not None and value.get(name) is None:
@@ -267,7 +267,7 @@ class Cases:
     cases: Mapping[str, "Record | Cases"]
     first: Fields = field(default_factory=dict)
 
-    def read(self, value: object, path: str = "", /, before: Given | None = None) -> Any:
+    def read(self, value: object, path: str = "", /, *, before: Given | None = None) -> Any:
         assert isinstance(value, dict), "bodies are objects, and lists have been checked"
         given = _members({**self.first, self.tag: self.told}, value, path=path)
         return self.cases[given[self.tag]].read(value, path, before=(before or {}) | given)

@@ -23,7 +23,7 @@ SUBSCRIPTIONS = "/v1/rebalancing/subscriptions"
 SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
 
 
-def create_subscription(call: Call, asked: enrollment_actions.EnrollRequest, keep: Keep) -> None:
+def create_subscription(call: Call, asked: enrollment_actions.EnrollRequest, *, keep: Keep) -> None:
     with ids_in_body():
         enrollment_actions.enroll(
             call.desk,
