@@ -17,11 +17,13 @@ STEP = 1 << 32
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 _TEXT = re.compile(f"[0-7][{DIGITS}]{{{LENGTH - 1}}}", re.ASCII)
-_SHIFTS = tuple(range(BITS_PER_DIGIT * (LENGTH - 1), -1, -BITS_PER_DIGIT))
+# Two digits at a time: half the work.
+_PAIRS = tuple(first + second for first in DIGITS for second in DIGITS)
+_SHIFTS = tuple(range(BITS_PER_DIGIT * (LENGTH - 2), -1, -2 * BITS_PER_DIGIT))
 
 
 def text_of(number: int) -> str:
-    return "".join(DIGITS[number >> shift & 31] for shift in _SHIFTS)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def number_in(text: str) -> int | None:

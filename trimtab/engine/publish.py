@@ -4,7 +4,6 @@ Anybody may publish at any time, in any process; they take turns at the feed's h
 """
 
 from itertools import accumulate
-from uuid import UUID
 
 from trimtab.core import ulid
 from trimtab.database import Tx
@@ -31,7 +30,7 @@ def _publish_some(tx: Tx, desk: Desk) -> int:
     entries = outbox.take(tx, COMMITS_AT_ONCE)
     if entries:
         now = desk.clock()
-        chances = (UUID(desk.new_id()).int for _ in entries)
+        chances = (int(desk.new_id().replace("-", ""), 16) for _ in entries)
         ids = accumulate(
             chances, lambda before, chance: ulid.successor(before, at=now, chance=chance), initial=last
         )
