@@ -9,6 +9,10 @@ from trimtab.brokers.paper import PaperBroker
 from trimtab.core.run import Order, OrderState, Side
 from trimtab.database import Database
 
+TABLES = (
+    *("positions", "orders", "ledger", "accounts", "assets"),
+    *("corporate_actions", "former_symbols", "market"),
+)
 OPENING = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 
 

@@ -42,6 +42,8 @@ class Replay:
     positions: dict[str, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(dict))
     orders: dict[str, ReplayedOrder] = field(default_factory=dict)
     execution_ids: set[str] = field(default_factory=set)
+    fact: LedgerEntry | None = None
+    reached: set[str] = field(default_factory=set)
 
     def apply(self, entry: LedgerEntry) -> None:
         match entry.kind.value:
@@ -66,6 +68,48 @@ class Replay:
                 order = self.orders[entry.client_order_id]
                 assert order.state == "OPEN", "final twice"
                 order.state = "CANCELED" if entry.kind.value == "canceled" else "REFUSED"
+            case "corporate_action":
+                assert entry.account_id == ""
+                self.fact, self.reached = entry, set()
+            case other:
+                self._belongs(entry)
+                self._act(entry, other)
+
+    def _belongs(self, entry: LedgerEntry) -> None:
+        assert self.fact is not None
+        assert (entry.ref, entry.symbol) == (self.fact.ref, self.fact.symbol)
+        assert entry.account_id not in self.reached, "reached twice"
+        self.reached.add(entry.account_id)
+
+    def _act(self, entry: LedgerEntry, kind: str) -> None:
+        assert self.fact is not None
+        assert entry.symbol is not None
+        held = self.positions[entry.account_id]
+        before = held[entry.symbol]
+        match kind:
+            case "split":
+                assert entry.quantity is not None
+                assert self.fact.ratio is not None
+                exact = before * self.fact.ratio if self.fact.reason == "split" else before / self.fact.ratio
+                held[entry.symbol] = before + entry.quantity
+                assert 0 <= exact - held[entry.symbol] < NANO
+                if not held[entry.symbol]:
+                    del held[entry.symbol]
+            case "renamed":
+                assert entry.new_symbol is not None
+                assert entry.quantity == before
+                held[entry.new_symbol] = held.pop(entry.symbol)
+            case "paid_out":
+                assert entry.quantity == held.pop(entry.symbol)
+                assert entry.amount == before * (entry.price or Decimal(0))
+                self._pay(entry)
+            case "dividend":
+                assert entry.quantity == before
+                assert entry.amount is not None
+                assert entry.price is not None
+                assert abs(entry.amount - before * entry.price) < Decimal("0.02")
+                assert entry.amount == round(entry.amount, 2)
+                self._pay(entry)
             case other:
                 raise AssertionError(other)
 

@@ -5,14 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
+from types import ModuleType
 
 import pytest
 
-from tests.brokers import paper_v1
-from tests.brokers.market import OPENING, order
+from tests.brokers import paper_v1, paper_v2
+from tests.brokers.market import OPENING, TABLES, order
 from tests.brokers.replay import assert_same, replay
 from trimtab.brokers.broker import Accepted
 from trimtab.brokers.paper import PaperBroker
+from trimtab.brokers.paper_actions import ActionKind, Event
 from trimtab.brokers.paper_schema import SCHEMA, prepare
 from trimtab.core.run import OrderState, Side
 from trimtab.database import Database, open_database
@@ -54,15 +56,30 @@ def test_nothing_is_lost_and_what_was_open_goes_on(unprepared: Database) -> None
     assert later.set_asset("SPY", depth=Decimal(1000)).depth == Decimal(1000)
 
 
-def test_upgraded_tables_are_like_new_ones(unprepared: Database) -> None:
+def test_what_version_2_knew_is_kept_and_splits_as_if_it_had_always_been_there(unprepared: Database) -> None:
+    paper_v2.make(unprepared)
+    prepare(unprepared)
+    broker = PaperBroker(unprepared, lambda: OPENING)
+    assert broker.assets(["SPY"])["SPY"].depth == Decimal(1_000_000)
+    bounded = order("open", Side.SELL, quantity="2", worst_price="390")
+    assert isinstance(broker.submit([bounded])[0], Accepted), "the same body"
+    done = broker.corporate_action(Event(kind=ActionKind.SPLIT, symbol="SPY", terms=Decimal(2)))
+    assert (done.accounts, done.price) == (1, Decimal(200))
+    assert broker.account("ann").holdings.positions == {"SPY": Decimal(20)}
+    assert broker.lookup(["open"])["open"].reason == "SPY was split"
+    assert_same(replay(broker.read_ledger()), broker.read_accounts())
+
+
+@pytest.mark.parametrize("earlier", [paper_v1, paper_v2], ids=["version 1", "version 2"])
+def test_upgraded_tables_are_like_new_ones(unprepared: Database, earlier: ModuleType) -> None:
     prepare(unprepared)
     new = columns(unprepared)
     if unprepared.dialect == "postgres":
         unprepared.write(lambda tx: tx.execute(f"DROP SCHEMA {SCHEMA} CASCADE"))
     else:
-        for table in ("positions", "orders", "ledger", "accounts", "assets", "market"):
+        for table in TABLES:
             unprepared.write(lambda tx, table=table: tx.execute(f"DROP TABLE {table}"))  # type: ignore[misc]
-    paper_v1.make(unprepared)
+    earlier.make(unprepared)
     assert columns(unprepared) < new
     prepare(unprepared)
     assert columns(unprepared) == new

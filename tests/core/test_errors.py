@@ -46,6 +46,7 @@ LINES: list[tuple[TrimtabError, str]] = [
     (errors.RunAlreadyOpen("42"), "a run of account 42 is still open"),
     (errors.RunIsFinal("run-1"), "run run-1 is final"),
     (errors.RunTooSoon(timedelta(seconds=60)), "too soon after the last run: wait 0:01:00"),
+    (errors.CorporateActionRefused("OLD is now NEW"), "OLD is now NEW"),
     (errors.InsufficientCash("42"), "account 42 does not hold that much cash"),
     (
         errors.ClockRunsForward(utc("2024-07-08 14:00")),

@@ -52,6 +52,7 @@ TABLE: Mapping[type[Exception], tuple[int, int, str | None]] = {
     SubscriptionMissing: (422, 42210000, "subscription doesn't exist"),
     errors.NothingToDelete: (422, 42210000, "nothing to delete"),
     errors.ClockRunsForward: (422, 42210000, None),
+    errors.CorporateActionRefused: (422, 42210000, None),
     errors.OutsideCalendar: (422, 42210000, None),
     errors.IneligibleAssets: (422, 42210001, None),
     errors.StrategyInUse: (422, 42210002, None),

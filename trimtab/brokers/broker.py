@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from trimtab.core.corporate import CorporateAction, Split, pending
+from trimtab.core.money import places
 from trimtab.core.plan import Holdings
 from trimtab.core.run import Execution, Order, OrderState
 
@@ -46,6 +48,8 @@ class Account:
 class Asset:
     """What is traded. An order of V dollars executes on average at price x (1 + V / `depth`) if it buys and
     price x (1 - V / `depth`) if it sells: its impact is V / `depth`. None: the market is endless.
+
+    `actions` are all the corporate actions that changed positions in it, oldest first.
     """
 
     symbol: str
@@ -54,6 +58,14 @@ class Asset:
     tradable: bool
     fractionable: bool
     depth: Decimal | None = None
+    actions: tuple[CorporateAction, ...] = ()
+
+    @property
+    def pending(self) -> Split | None:
+        """A split of which the broker shows the price or the quantities only: the two must not be
+        multiplied.
+        """
+        return pending(self.actions)
 
     @property
     def why_ineligible(self) -> str | None:
@@ -123,6 +135,22 @@ class Feed:
     transfers: tuple[Transfer, ...]
 
 
+# Keeps every product of a price and a quantity within the digits that money is calculated with.
+PRICE_MAX = Decimal(10) ** 9
+PRICE_PLACES = 18
+
+
+def usable_prices(prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """The boundary: what is zero, negative, not a number or beyond all bounds is no price, and its symbol
+    has none. One symbol's trouble is not to stop the others.
+    """
+    return {
+        symbol: price
+        for symbol, price in prices.items()
+        if price.is_finite() and 0 < price < PRICE_MAX and places(price) <= PRICE_PLACES
+    }
+
+
 class Broker(Protocol):
     @property
     def traits(self) -> Traits: ...
@@ -131,10 +159,15 @@ class Broker(Protocol):
         """Accounts by id; unknown ids are absent."""
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
-        """Assets by symbol; unknown symbols are absent."""
+        """Assets by the symbol asked for; unknown symbols are absent. One that had the symbol before it
+        was renamed is there, and says its present symbol.
+        """
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, Decimal]:
-        """Current prices; a symbol without a current price is absent."""
+        """Current prices: each more than zero, and as young as the broker calls current. A symbol without
+        one is absent: none was ever made, it is stale, or it is no price. What a broker says all the same
+        goes no further than `usable_prices`.
+        """
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
         """Send each order once, in this order; one outcome each."""

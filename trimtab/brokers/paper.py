@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from trimtab.brokers.broker import (
+    PRICE_MAX,
     Accepted,
     Account,
     Asset,
@@ -30,14 +31,17 @@ from trimtab.brokers.paper_accounts import (
     update_status,
     wallet_id,
 )
+from trimtab.brokers.paper_actions import Event, complete_prices, read_assets, refuse_former
 from trimtab.brokers.paper_assets import (
     Listing,
     new_listing,
     read_all_listings,
     read_listings,
+    read_prices,
     store_listings,
 )
 from trimtab.brokers.paper_book import Book
+from trimtab.brokers.paper_corporate import Done, perform
 from trimtab.brokers.paper_faults import Faults, parse_faults
 from trimtab.brokers.paper_ledger import LedgerEntry, read_feed, read_ledger, read_transfer
 from trimtab.brokers.paper_market import (
@@ -63,8 +67,6 @@ STATUSES = ("ACTIVE", "INACTIVE", "ACCOUNT_CLOSED")
 QUARANTINE = timedelta(seconds=5)
 BATCH = 500
 CANCELED = "canceled on request"
-# Keeps every product of a price and a quantity within the digits that money is calculated with.
-PRICE_MAX = Decimal(10) ** 9
 AMOUNT_PLACES = 18
 
 
@@ -86,12 +88,10 @@ class PaperBroker:
         return self._ask(lambda tx: _seen(read_accounts(tx, account_ids)))
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
-        listings = self._ask(lambda tx: read_listings(tx, symbols))
-        return {symbol: listing.asset for symbol, listing in listings.items()}
+        return self._ask(lambda tx: read_assets(tx, symbols))
 
     def prices(self, symbols: Collection[str]) -> dict[str, Decimal]:
-        listings = self._ask(lambda tx: read_listings(tx, symbols))
-        return {symbol: listing.price for symbol, listing in listings.items() if listing.price is not None}
+        return self._ask(lambda tx: read_prices(tx, symbols))
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
         now = self._clock()
@@ -181,8 +181,7 @@ class PaperBroker:
 
     def current_prices(self, symbols: Collection[str]) -> dict[str, Decimal]:
         """Prices as they are, also during an outage."""
-        listings = self._db.read(lambda tx: read_listings(tx, symbols))
-        return {symbol: listing.price for symbol, listing in listings.items() if listing.price is not None}
+        return self._db.read(lambda tx: read_prices(tx, symbols))
 
     def tenant_of(self, account_id: str) -> str | None:
         """Whose account it is; None if there is no such account."""
@@ -225,7 +224,9 @@ class PaperBroker:
         self._db.write(work)
 
     def set_prices(self, prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
-        """Set these prices and return all; a symbol's first price makes it an asset that trades."""
+        """Set these prices and return all; a symbol's first price makes it an asset that trades, and a
+        price completes a split that had its quantities only.
+        """
         for symbol, price in prices.items():
             if not symbol:
                 raise Malformed(path="symbol", problem="must not be empty")
@@ -235,9 +236,11 @@ class PaperBroker:
 
         def work(tx: Tx) -> dict[str, Listing]:
             lock_market(tx, now)
+            refuse_former(tx, prices)
             known = read_listings(tx, prices)
             priced = (replace(known.get(s, new_listing(s)), price=price) for s, price in prices.items())
             store_listings(tx, priced)
+            complete_prices(tx, prices)
             return read_all_listings(tx)
 
         listings = self._db.write(work)
@@ -261,6 +264,7 @@ class PaperBroker:
 
         def work(tx: Tx) -> Asset:
             lock_market(tx, now)
+            refuse_former(tx, [symbol])
             listing = read_listings(tx, [symbol]).get(symbol, new_listing(symbol))
             asset = replace(
                 listing.asset,
@@ -273,6 +277,11 @@ class PaperBroker:
             return asset
 
         return self._db.write(work)
+
+    def corporate_action(self, event: Event) -> Done:
+        """Do it to every account that holds the asset, whoever owns it (see paper_corporate)."""
+        now = self._clock()
+        return self._db.write(lambda tx: perform(tx, lock_market(tx, now), event))
 
     def set_faults(self, body: Mapping[str, object]) -> Faults:
         """Replace all faults by these; Malformed names the field that cannot be read."""
@@ -319,6 +328,7 @@ def _submit(tx: Tx, orders: Sequence[Order], *, now: datetime) -> list[Outcome]:
 
 
 def _open(tx: Tx, market: Market, account: PaperAccount) -> None:
+    refuse_former(tx, account.positions)
     book = read_book(tx, market)
     insert_account(tx, account)
     book.open_account(account)

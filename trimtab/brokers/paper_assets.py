@@ -27,15 +27,16 @@ MOVED_PRICE_PLACES = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """An asset with its last price, if it ever had one."""
+    """An asset with its last price, if it ever had one; it does not trade while a split is not complete."""
 
     asset: Asset
     price: Decimal | None
+    splits: bool = False
 
     @property
     def trading_price(self) -> Decimal | None:
         """The price it trades at now; None while it is halted."""
-        return self.price if self.asset.active and self.asset.tradable else None
+        return self.price if self.asset.active and self.asset.tradable and not self.splits else None
 
     @property
     def trading_places(self) -> int:
@@ -94,12 +95,28 @@ def new_listing(symbol: str) -> Listing:
     return Listing(asset=asset, price=None)
 
 
+_LISTINGS = """
+    SELECT assets.*, EXISTS (
+        SELECT 1 FROM corporate_actions AS c WHERE c.asset_id = assets.asset_id AND c.late IS NOT NULL
+    ) AS splits FROM assets
+"""
+
+
 def read_listings(tx: Tx, symbols: Collection[str]) -> dict[str, Listing]:
-    return _listings(tx.rows("SELECT * FROM assets WHERE symbol IN :symbols", symbols=list(symbols)))
+    return _listings(tx.rows(f"{_LISTINGS} WHERE symbol IN :symbols", symbols=list(symbols)))
+
+
+def read_prices(tx: Tx, symbols: Collection[str]) -> dict[str, Decimal]:
+    """Last prices; symbols that never had one are absent."""
+    rows = tx.rows(
+        "SELECT symbol, price FROM assets WHERE symbol IN :symbols AND price IS NOT NULL",
+        symbols=list(symbols),
+    )
+    return {row["symbol"]: Decimal(row["price"]) for row in rows}
 
 
 def read_all_listings(tx: Tx) -> dict[str, Listing]:
-    return _listings(tx.rows("SELECT * FROM assets ORDER BY symbol"))
+    return _listings(tx.rows(f"{_LISTINGS} ORDER BY symbol"))
 
 
 def store_listings(tx: Tx, listings: Iterable[Listing]) -> None:
@@ -137,6 +154,7 @@ def _listings(rows: Iterable[Row]) -> dict[str, Listing]:
                 depth=_decimal(row["depth"]),
             ),
             price=_decimal(row["price"]),
+            splits=bool(row["splits"]),
         )
         for row in rows
     }

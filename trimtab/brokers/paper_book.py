@@ -42,7 +42,7 @@ class Book:
         """Enter a new account with what it begins with."""
         self.entries.append(
             LedgerEntry(
-                seq=self._next_seq(),
+                seq=self.next_seq(),
                 at=self.now,
                 kind=EntryKind.OPENED,
                 account_id=account.account_id,
@@ -52,7 +52,7 @@ class Book:
         for symbol, quantity in account.positions.items():
             self.entries.append(
                 LedgerEntry(
-                    seq=self._next_seq(),
+                    seq=self.next_seq(),
                     at=self.now,
                     kind=EntryKind.SEEDED,
                     account_id=account.account_id,
@@ -65,7 +65,7 @@ class Book:
         account.add_cash(amount)
         self.entries.append(
             LedgerEntry(
-                seq=self._next_seq(),
+                seq=self.next_seq(),
                 at=self.now,
                 kind=EntryKind.TRANSFER,
                 account_id=account.account_id,
@@ -78,7 +78,7 @@ class Book:
         """Enter a new status; closing cancels what is open."""
         self.entries.append(
             LedgerEntry(
-                seq=self._next_seq(),
+                seq=self.next_seq(),
                 at=self.now,
                 kind=EntryKind.STATUS,
                 account_id=account.account_id,
@@ -133,6 +133,8 @@ class Book:
             return f"asset {order.symbol} is not active"
         if not listing.asset.tradable:
             return f"asset {order.symbol} is not tradable"
+        if listing.splits:
+            return f"asset {order.symbol} has a split that is not complete"
         if listing.price is None:
             return f"asset {order.symbol} has no price"
         return _why_no_such_amount(order, listing) or self._why_not_covered(
@@ -177,7 +179,7 @@ class Book:
     def _place(self, order: Order) -> PaperOrder:
         account = self.accounts[order.account_id]
         delay = self.faults.fill_delay
-        seq = self._next_seq()
+        seq = self.next_seq()
         placed = PaperOrder(
             seq=seq,
             client_order_id=order.client_order_id,
@@ -252,7 +254,7 @@ class Book:
         self.changed[order.client_order_id] = order
         self.entries.append(
             LedgerEntry(
-                seq=self._next_seq(),
+                seq=self.next_seq(),
                 at=self.now,
                 kind=EntryKind.EXECUTED,
                 account_id=order.account_id,
@@ -273,7 +275,7 @@ class Book:
         self.changed[order.client_order_id] = order
         del self.accounts[order.account_id].open_orders[order.client_order_id]
 
-    def _next_seq(self) -> int:
+    def next_seq(self) -> int:
         self.seq += 1
         return self.seq
 
@@ -281,7 +283,7 @@ class Book:
         """Write a fact about the whole order into the ledger."""
         self.entries.append(
             LedgerEntry(
-                seq=self._next_seq() if seq is None else seq,
+                seq=self.next_seq() if seq is None else seq,
                 at=self.now,
                 kind=kind,
                 account_id=order.account_id,

@@ -29,6 +29,8 @@ ENTRY_COLUMNS = (
     "execution_id",
     "ref",
     "reason",
+    "ratio",
+    "new_symbol",
 )
 
 
@@ -41,11 +43,21 @@ class EntryKind(StrEnum):
     CANCELED = "canceled"
     REJECTED = "rejected"
     STATUS = "status"
+    CORPORATE_ACTION = "corporate_action"
+    SPLIT = "split"
+    RENAMED = "renamed"
+    PAID_OUT = "paid_out"
+    DIVIDEND = "dividend"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One fact that will never be changed; `amount` is the change of cash in dollars."""
+    """One fact that will never be changed; `amount` is the change of cash in dollars.
+
+    A corporate action is a fact of the market (its account is empty): its kind is the `reason`, its terms
+    are `ratio`, `new_symbol` or the dollars per share in `price`. What it changes in each account follows
+    it, under the same `ref`: by how many shares a split, how many shares all others.
+    """
 
     seq: int
     at: datetime
@@ -62,6 +74,8 @@ class LedgerEntry:
     execution_id: str | None = None
     ref: str | None = None
     reason: str | None = None
+    ratio: Decimal | None = None
+    new_symbol: str | None = None
 
 
 def insert_entries(tx: Tx, entries: Iterable[LedgerEntry]) -> None:
@@ -97,7 +111,8 @@ def read_feed(tx: Tx, since: int) -> Feed:
     changed = tx.rows(
         """
         SELECT DISTINCT account_id FROM ledger WHERE seq > :since AND seq <= :cursor
-            AND kind IN ('opened', 'seeded', 'transfer', 'executed', 'status')
+            AND kind IN ('opened', 'seeded', 'transfer', 'executed', 'status', 'split', 'renamed',
+                         'paid_out', 'dividend')
         """,
         since=since,
         cursor=cursor,
@@ -154,6 +169,8 @@ def _entry(row: Row) -> LedgerEntry:
         execution_id=row["execution_id"],
         ref=row["ref"],
         reason=row["reason"],
+        ratio=_decimal(row["ratio"]),
+        new_symbol=row["new_symbol"],
     )
 
 
@@ -174,6 +191,8 @@ def _entry_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.execution_id,
         entry.ref,
         entry.reason,
+        entry.ratio,
+        entry.new_symbol,
     )
 
 

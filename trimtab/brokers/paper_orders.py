@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
 
+from trimtab.brokers.broker import PRICE_PLACES
 from trimtab.core.money import QUANTITY_PLACES, ZERO, divide_down
 from trimtab.core.run import Order, OrderState, Side
 from trimtab.database import MICROSECOND, Row, Tx, instant, micros
 
 # Ids of orders are names in this namespace: a test that is repeated sees the same ones.
 ORDER_NAMESPACE = UUID("c2f1f7d6-1f0e-4bb4-9a55-0d2f4f1b6a37")
-# As many places as a price may have, so that one execution's average is its price.
-PRICE_PLACES = 18
-
 ORDER_COLUMNS = (
     "seq",
     "client_order_id",
@@ -37,6 +35,7 @@ ORDER_COLUMNS = (
     "filled_value",
     "reason",
     "updated_at",
+    "sent_as",
 )
 
 
@@ -44,7 +43,7 @@ ORDER_COLUMNS = (
 class PaperOrder:
     """An order as the market keeps it. `delay` is the time between two matchings; `halves` says that
     the next one fills about half of it. It is canceled rather than executed beyond `worst_price` or with
-    an impact above `impact_bps_max`.
+    an impact above `impact_bps_max`. `sent_as` is the symbol it came with, if that has changed since.
     """
 
     seq: int
@@ -68,6 +67,7 @@ class PaperOrder:
     filled_quantity: Decimal = ZERO
     filled_value: Decimal = ZERO
     reason: str | None = None
+    sent_as: str | None = None
 
     def left_at(self, price: Decimal) -> Decimal:
         """Shares still to be traded if all of them trade at this price."""
@@ -83,13 +83,13 @@ class PaperOrder:
         return self.left_at(price) * price
 
     def is_same_as(self, order: Order) -> bool:
-        return _body(self) == _body(order)
+        return _body(self, self.sent_as or self.symbol) == _body(order, order.symbol)
 
 
-def _body(order: Order | PaperOrder) -> tuple[object, ...]:
+def _body(order: Order | PaperOrder, symbol: str) -> tuple[object, ...]:
     amount = (order.quantity, order.notional)
     limits = (order.worst_price, order.impact_bps_max)
-    return (order.account_id, order.symbol, order.side, *amount, *limits)
+    return (order.account_id, symbol, order.side, *amount, *limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,24 @@ def accounts_with_due_orders(tx: Tx, now: datetime) -> set[str]:
     return {row["account_id"] for row in rows}
 
 
+def accounts_with_open_orders(tx: Tx, symbol: str) -> set[str]:
+    rows = tx.rows(
+        "SELECT DISTINCT account_id FROM orders WHERE state = 'OPEN' AND symbol = :symbol", symbol=symbol
+    )
+    return {row["account_id"] for row in rows}
+
+
+def rename_open_orders(tx: Tx, symbol: str, *, new_symbol: str) -> None:
+    tx.execute(
+        """
+        UPDATE orders SET sent_as = COALESCE(sent_as, symbol), symbol = :new_symbol
+        WHERE state = 'OPEN' AND symbol = :symbol
+        """,
+        symbol=symbol,
+        new_symbol=new_symbol,
+    )
+
+
 def insert_orders(tx: Tx, orders: Iterable[PaperOrder]) -> None:
     tx.insert("orders", ORDER_COLUMNS, rows=[_order_row(order) for order in orders])
 
@@ -162,6 +180,7 @@ def read_page(tx: Tx, tenant_id: str, *, after: int, limit: int) -> list[LedgerO
 def _ledger_order(order: PaperOrder) -> LedgerOrder:
     average = None
     if order.filled_quantity:
+        # As many places as a price may have, so that one execution's average is its price.
         average = divide_down(order.filled_value, order.filled_quantity, to_places=PRICE_PLACES)
     return LedgerOrder(
         seq=order.seq,
@@ -208,6 +227,7 @@ def _order(row: Row) -> PaperOrder:
         filled_value=Decimal(row["filled_value"]),
         reason=row["reason"],
         updated_at=instant(row["updated_at"]),
+        sent_as=row["sent_as"],
     )
 
 
@@ -234,6 +254,7 @@ def _order_row(order: PaperOrder) -> tuple[object, ...]:
         order.filled_value,
         order.reason,
         micros(order.updated_at),
+        order.sent_as,
     )
 
 

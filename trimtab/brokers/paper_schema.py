@@ -11,7 +11,7 @@ from trimtab.core.errors import CannotOpenDatabase
 from trimtab.database import Database, Dialect, Tx
 
 SCHEMA = "paper"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Any number will do, as long as nothing else on the server uses it.
 PREPARE_LOCK = 7_061_706_572
 
@@ -21,7 +21,8 @@ TYPES: Mapping[Dialect, Mapping[str, str]] = {
     "postgres": {"decimal": "NUMERIC", "number": "BIGINT"},
 }
 
-# As version 1 made them; UPGRADE makes version 2 of them, in a new database too, so that both are alike.
+# As version 1 made them; UPGRADES make the present version of them, in a new database too, so that both
+# are alike.
 TABLES = (
     """
     CREATE TABLE market (
@@ -108,15 +109,41 @@ TABLES = (
     "CREATE UNIQUE INDEX ledger_transfers ON ledger (ref) WHERE kind = 'transfer'",
 )
 
-# The market is locked first, as every writer does, and orders come before assets, as in every question:
-# processes of version 1 may be running, and nobody is to wait for somebody who waits.
-UPGRADE = (
-    "SELECT id FROM market FOR UPDATE",
-    "ALTER TABLE orders ADD COLUMN worst_price {decimal}",
-    "ALTER TABLE orders ADD COLUMN impact_bps_max BIGINT",
-    "ALTER TABLE assets ADD COLUMN depth {decimal} CHECK (CAST(depth AS REAL) > 0)",
-    "UPDATE market SET schema_version = 2",
-)
+# By the version they start from. The market is locked first, as every writer does, and orders come before
+# assets and the ledger, as in every question: processes of the version before may be running, and nobody
+# is to wait for somebody who waits.
+UPGRADES: Mapping[int, tuple[str, ...]] = {
+    1: (
+        "SELECT id FROM market FOR UPDATE",
+        "ALTER TABLE orders ADD COLUMN worst_price {decimal}",
+        "ALTER TABLE orders ADD COLUMN impact_bps_max BIGINT",
+        "ALTER TABLE assets ADD COLUMN depth {decimal} CHECK (CAST(depth AS REAL) > 0)",
+        "UPDATE market SET schema_version = 2",
+    ),
+    2: (
+        "SELECT id FROM market FOR UPDATE",
+        # The symbol that an order was sent under, if its asset was renamed while it was open.
+        "ALTER TABLE orders ADD COLUMN sent_as TEXT",
+        "ALTER TABLE ledger ADD COLUMN ratio {decimal}",
+        "ALTER TABLE ledger ADD COLUMN new_symbol TEXT",
+        "CREATE TABLE former_symbols (symbol TEXT PRIMARY KEY, asset_id TEXT NOT NULL)",
+        """
+        CREATE TABLE corporate_actions (
+            number {number} PRIMARY KEY,
+            at BIGINT NOT NULL,
+            asset_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            new_symbol TEXT,
+            terms {decimal},
+            late TEXT
+        )
+        """,
+        "CREATE INDEX corporate_actions_of_asset ON corporate_actions (asset_id, number)",
+        "CREATE UNIQUE INDEX one_late_action ON corporate_actions (asset_id) WHERE late IS NOT NULL",
+        "UPDATE market SET schema_version = 3",
+    ),
+}
 
 GUARDS: Mapping[Dialect, tuple[str, ...]] = {
     "sqlite": (
@@ -160,8 +187,9 @@ def _create_or_upgrade(tx: Tx) -> None:
         tx.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     if not _is_there(tx):
         _create(tx)
-    if tx.rows("SELECT schema_version FROM market")[0]["schema_version"] == 1:
-        for statement in UPGRADE:
+    found = tx.rows("SELECT schema_version FROM market")[0]["schema_version"]
+    for version in range(found, SCHEMA_VERSION):
+        for statement in UPGRADES[version]:
             tx.execute(statement.format(**TYPES[tx.dialect]))
 
 

@@ -21,6 +21,7 @@ TrimtabError
 ├── RunIsFinal              asked to cancel a finished run
 ├── RunTooSoon              asked again before the cooldown ended
 ├── InsufficientCash        a withdrawal of more than there is
+├── CorporateActionRefused  what the paper market cannot do to an asset now
 ├── ClockRunsForward        the sandbox clock cannot be set back
 ├── OutsideCalendar         a date the calendar does not know
 ├── Fenced                  another worker has taken this shard
@@ -201,6 +202,14 @@ class InsufficientCash(TrimtabError):
 
     def __str__(self) -> str:
         return f"account {self.account_id} does not hold that much cash"
+
+
+@dataclass
+class CorporateActionRefused(TrimtabError):
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
 
 
 @dataclass
