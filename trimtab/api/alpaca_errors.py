@@ -92,6 +92,7 @@ WHEN: Mapping[int, str] = {
     42210007: "a run that cannot be cancelled any more",
     42210008: "the `Idempotency-Key` was used with another body",
     42910000: "more than `TRIMTAB_RATE_LIMIT` requests a minute",
+    42910001: "the key has as many event streams open as a key may have at one server",
     UNFORESEEN: "a fault of ours; nothing is half done",
     50310000: "the broker does not answer",
 }
