@@ -57,6 +57,9 @@ class Fact:
     amount: Decimal | None = None
     execution_id: str | None = None
     ref: str | None = None
+    reason: str | None = None
+    ratio: Decimal | None = None
+    new_symbol: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ worked out from the stored facts, and nothing of the engine or of a broker is im
 
 from collections.abc import Callable, Iterable, Iterator
 
-from trimtab.audit import money, orders, runs, weights
+from trimtab.audit import corporate, money, orders, runs, weights
 from trimtab.audit.archive import FINAL_RUN_STATES, Archive, Dossier, arrange
 from trimtab.audit.comparison import Comparison, compare
 from trimtab.audit.ledger import Ledger
@@ -53,8 +53,10 @@ BROKER_CHECKS: tuple[tuple[str, Callable[[Comparison, Tally], None]], ...] = (
     ("I3", orders.broker_confirms_fates),
     ("I7", money.positions_follow_from_executions),
     ("I7", money.executions_are_the_brokers),
+    ("I7", corporate.shares_follow_from_terms),
     ("I8", money.cash_is_never_overdrawn),
     ("I8", money.adjustments_are_transfers),
+    ("I8", corporate.cash_follows_from_terms),
     ("I9", orders.broker_executes_once),
     ("I11", orders.sells_end_before_buys),
 )

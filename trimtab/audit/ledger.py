@@ -19,7 +19,9 @@ SMALLEST_PART = Decimal(1).scaleb(-QUANTITY_PLACES)
 class Entry(Protocol):
     """One fact; `seq` rises in the order of what happened, `amount` is the change of cash in dollars.
 
-    `kind` is opened, seeded, transfer, accepted, executed, canceled, rejected or status.
+    `kind` is opened, seeded, transfer, accepted, executed, canceled, rejected or status; or
+    corporate_action, a fact of the market that has no account and whose kind is the `reason`, followed
+    under the same `ref` by what it changes in each account: split, renamed, paid_out or dividend.
     """
 
     @property
@@ -48,6 +50,12 @@ class Entry(Protocol):
     def execution_id(self) -> str | None: ...
     @property
     def ref(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def ratio(self) -> Decimal | None: ...
+    @property
+    def new_symbol(self) -> str | None: ...
 
 
 class Balance(Protocol):

@@ -4,6 +4,7 @@ I7 and I8.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
 
 from trimtab.audit.comparison import Comparison
@@ -12,16 +13,18 @@ from trimtab.audit.tally import Tally
 from trimtab.core.money import ZERO, plain
 from trimtab.store.evidence import StoredOrder
 
-CASH_KINDS = frozenset({"opened", "transfer", "executed"})
-OTHER_KINDS = frozenset({"seeded", "accepted", "canceled", "rejected", "status"})
+CASH_KINDS = frozenset({"opened", "transfer", "executed", "paid_out", "dividend"})
+OTHER_KINDS = frozenset({"seeded", "accepted", "canceled", "rejected", "status", "split", "renamed"})
 
 
 def positions_follow_from_executions(both: Comparison, tally: Tally) -> None:
-    """I7: what an account began with, plus what it bought, less what it sold, is what it holds."""
+    """I7: what an account began with, plus what it bought, less what it sold, and what corporate actions
+    made of it, is what it holds.
+    """
     positions: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(lambda: ZERO))
     for entry in both.ledger.entries:
-        if entry.symbol is not None:
-            positions[entry.account_id][entry.symbol] += shares(entry)
+        for symbol, moved in shares(entry):
+            positions[entry.account_id][symbol] += moved
     for account_id in positions.keys() | both.ledger.balances.keys():
         if account_id in both.ledger.moving:
             continue
@@ -37,14 +40,22 @@ def positions_follow_from_executions(both: Comparison, tally: Tally) -> None:
                 )
 
 
-def shares(entry: Entry) -> Decimal:
-    """By how many shares of its symbol an entry changes a position."""
-    quantity = entry.quantity or ZERO
-    if entry.kind == "seeded":
-        return quantity
-    if entry.kind == "executed":
-        return quantity if entry.side == "buy" else -quantity
-    return ZERO
+def shares(entry: Entry) -> Iterator[tuple[str, Decimal]]:
+    """By how many shares of which symbols an entry changes positions."""
+    if entry.symbol is None or entry.quantity is None:
+        return
+    match entry.kind:
+        case "seeded" | "split":
+            yield entry.symbol, entry.quantity
+        case "executed":
+            yield entry.symbol, entry.quantity if entry.side == "buy" else -entry.quantity
+        case "paid_out":
+            yield entry.symbol, -entry.quantity
+        case "renamed":
+            yield entry.symbol, -entry.quantity
+            yield entry.new_symbol or "", entry.quantity
+        case _:
+            pass
 
 
 def executions_are_the_brokers(both: Comparison, tally: Tally) -> None:
@@ -89,16 +100,18 @@ def cash_is_never_overdrawn(both: Comparison, tally: Tally) -> None:
     held: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
     for entry in both.ledger.entries:
         tally.checked += 1
+        if entry.kind == "corporate_action":
+            # What it moves is in the entries that follow it, each of an account.
+            continue
         where = f"entry {entry.seq} ({entry.kind}, account {entry.account_id})"
         cash[entry.account_id] += _cash(entry, where, tally=tally)
         if cash[entry.account_id] < 0:
             tally.fail(f"{where} leaves ${plain(cash[entry.account_id])} in cash")
-        moved = shares(entry)
-        if moved and entry.symbol is not None:
-            key = (entry.account_id, entry.symbol)
+        for symbol, moved in shares(entry):
+            key = (entry.account_id, symbol)
             held[key] += moved
             if held[key] < 0:
-                tally.fail(f"{where} leaves {plain(held[key])} {entry.symbol}")
+                tally.fail(f"{where} leaves {plain(held[key])} {symbol}")
     for account_id in sorted((cash.keys() | both.ledger.balances.keys()) - both.ledger.moving):
         balance = both.ledger.balances.get(account_id)
         if balance is None:

@@ -66,8 +66,8 @@ def _body(stored: dict[str, Any]) -> PlanBody:
         slippage_bps=_whole(stored.get("slippage_bps")),
         impact_bps_max=_whole(stored.get("impact_bps_max")),
     )
-    if not {*body.percents, *body.positions} <= body.prices.keys():
-        raise KeyError("a plan has a price for all that is held or wanted")
+    if not {*body.positions, *(leg.symbol for leg in body.legs.values())} <= body.prices.keys():
+        raise KeyError("a plan has a price for all that is held or traded")
     return body
 
 
