@@ -142,16 +142,16 @@ QUEUE: list[tuple[str, dict[str, Any], dict[str, Any], Step]] = [
     ),
     ("nobody has looked whether the account is closed", {}, {"account_active": False}, Look()),
     (
-        "a price is missing",
-        {},
-        {"basis": replace(CASH, prices=decimals({"A": "100"}))},
-        Wait(None, "no current price for B"),
-    ),
-    (
         "a price of something held is missing",
         {},
         {"basis": replace(CASH, holdings=holdings("0", OLD="1"))},
         Wait(None, "no current price for OLD"),
+    ),
+    (
+        "a split of something held is not complete",
+        {},
+        {"basis": replace(CASH, holdings=holdings("0", A="1"), unsettled={"A": "A splits"})},
+        Wait(None, "A splits"),
     ),
     ("a frozen symbol holds nothing up", {}, {"frozen_symbols": frozenset("A")}, Look()),
 ]

@@ -298,28 +298,33 @@ def test_what_is_due_and_in_which_slot(changes: dict[str, Any], due: list[str]) 
     assert dues(standing(**changes)) == due
 
 
+NO_PRICE, HOLDS_NOTHING = Reason.NO_PRICE, Reason.NO_EQUITY
+SPLIT = {"unsettled": {"TLT": "TLT splits"}}
+
 # rule, what is different, why nothing was decided
 UNDECIDED: list[tuple[str, dict[str, Any], Reason, str]] = [
     (
         "a wanted asset has no price",
         {"prices": decimals({"SPY": "500"})},
-        Reason.NO_PRICE,
+        NO_PRICE,
         "no current price for TLT",
     ),
     (
         "a held asset has no price",
         {"holdings": holdings("0", SPY="12", TLT="40", OLD="1")},
-        Reason.NO_PRICE,
+        NO_PRICE,
         "no current price for OLD",
     ),
-    ("two prices are missing", {"prices": {}}, Reason.NO_PRICE, "no current price for SPY, TLT"),
-    ("nothing is held", {"holdings": holdings("0")}, Reason.NO_EQUITY, "the account holds nothing"),
+    ("two prices are missing", {"prices": {}}, NO_PRICE, "no current price for SPY, TLT"),
+    ("nothing is held", {"holdings": holdings("0")}, HOLDS_NOTHING, "the account holds nothing"),
     (
         "nothing but what is set aside",
         {"holdings": holdings("-20")},
-        Reason.NO_EQUITY,
+        HOLDS_NOTHING,
         "the account holds nothing",
     ),
+    ("what is held splits", SPLIT, Reason.CORPORATE_ACTION, "TLT splits"),
+    ("it has no price either", {**SPLIT, "prices": {}}, Reason.CORPORATE_ACTION, "TLT splits"),
 ]
 
 
@@ -331,6 +336,12 @@ def test_without_prices_or_money_nothing_is_decided_and_what_is_due_stays_due(
 ) -> None:
     at = standing(strategy=strategy(TUESDAY, OnUpdate(), FIVE_POINTS, **UPDATED), enrollment=NEVER, **changes)
     assert evaluate(at, POLICY) == NotEvaluated(reason, details)
+
+
+def test_a_split_of_what_is_only_wanted_holds_up_no_evaluation() -> None:
+    assert dues(standing(holdings=holdings("0", SPY="20"), **SPLIT)) == dues(
+        standing(holdings=holdings("0", SPY="20"))
+    )
 
 
 def test_a_cause_is_a_line_for_people() -> None:

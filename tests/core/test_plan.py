@@ -21,12 +21,12 @@ from trimtab.core.plan import (
     Skip,
     SkipReason,
     equity_of,
-    less_than_minimum,
     make_plan,
     proceeds,
     unpriced,
 )
 from trimtab.core.run import RunKind, Side
+from trimtab.core.wording import less_than_minimum
 
 INVEST, RAISE = RunKind.INVEST_CASH, RunKind.PARTIAL_LIQUIDATION
 

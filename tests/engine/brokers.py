@@ -73,7 +73,7 @@ class FaultyBroker:
     `before` is called with the name of each call before anything happens, `sent` when orders have been
     taken: the world may change there.
     `tell_the_oldest` repeats the first that was told of each order; `accounts_late_s` shows accounts as
-    they were that long ago.
+    they were that long ago; `told_prices` are told instead of the market's, None is no price.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class FaultyBroker:
         self.sent: Callable[[], None] = lambda: None
         self.tell_the_oldest = False
         self.accounts_late_s = 0
+        self.told_prices: dict[str, Decimal | None] = {}
         self.deliveries: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._clock = clock
@@ -127,7 +128,9 @@ class FaultyBroker:
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, Decimal]:
         self._begin("prices")
-        return self.paper.prices(symbols)
+        told = {symbol: price for symbol, price in self.told_prices.items() if symbol in symbols}
+        prices = {**self.paper.prices(symbols), **told}
+        return {symbol: price for symbol, price in prices.items() if price is not None}
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
         try:

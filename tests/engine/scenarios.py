@@ -5,12 +5,15 @@ wherever the worker dies, because prices stand still and nothing else chances to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 
 from tests.engine.brokers import Rates
 from tests.engine.desks import MONDAY, PLAIN, Setup, World, targets
 from tests.engine.machine import Machine
+from trimtab.brokers.paper_actions import ActionKind, Event
+from trimtab.core.corporate import Late
 from trimtab.core.errors import RunIsFinal
 from trimtab.core.run import RunKind
 from trimtab.core.strategy import Strategy
@@ -168,6 +171,33 @@ def freeze_while_selling(machine: Machine) -> None:
     machine.work_on()
 
 
+def split_while_selling(machine: Machine) -> None:
+    """Two for one: SPY is not bought, TLT is. The quantities come when the run has ended, and the next
+    run finds $2,000 in cash, 20 SPY at $200 and TLT on target.
+    """
+    world = machine.world
+    machine.work()
+    split = Event(kind=ActionKind.SPLIT, symbol="SPY", terms=Decimal(2), late=Late.QUANTITY)
+    world.paper.corporate_action(split)
+    machine.work_on()
+    machine.work()
+    world.paper.corporate_action(replace(split, late=None))
+    machine.work()
+    world.request("ann", weights=targets(SPY="60", TLT="40"))
+    machine.work_on()
+
+
+def rename_while_buying(machine: Machine) -> None:
+    """The order for SPY is open when SPY becomes NEW, however long it took to get there."""
+    world = machine.world
+    machine.work()
+    while not any(entry.symbol == "SPY" and entry.kind == "accepted" for entry in world.paper.read_ledger()):
+        world.clock.forward(1)
+        machine.work()
+    world.paper.corporate_action(Event(kind=ActionKind.RENAME, symbol="SPY", new_symbol="NEW"))
+    machine.work_on()
+
+
 def cancel_too_late(machine: Machine) -> None:
     """A finished run cannot be cancelled."""
     machine.work_on()
@@ -274,6 +304,20 @@ SCENARIOS: Mapping[str, Scenario] = {
         play=freeze_while_selling,
         holdings={"ann": "cash 0, GLD 25, SPY 10.833325, TLT 6.6667"},
         runs={"ann": ["COMPLETED*"]},
+        faults={"fill_delay_s": 15},
+    ),
+    "split while selling": Scenario(
+        prepare=ann_asked_for,
+        play=split_while_selling,
+        holdings={"ann": "cash 0, SPY 30, TLT 40"},
+        runs={"ann": ["COMPLETED*", "COMPLETED"]},
+        faults={"fill_delay_s": 15},
+    ),
+    "rename while buying": Scenario(
+        prepare=ann_asked_for,
+        play=rename_while_buying,
+        holdings={"ann": "cash 0, NEW 15, TLT 40"},
+        runs={"ann": ["COMPLETED"]},
         faults={"fill_delay_s": 15},
     ),
     "six accounts": Scenario(prepare=six_enrolled, play=just_work, holdings=SIX_HOLDINGS, runs=SIX_RUNS),

@@ -193,7 +193,7 @@ def test_the_broker_is_asked_only_where_something_is_held_and_then_for_all_at_on
             world.request(name, weights=targets(TLT="100"))
         Machine(world=world).work_on()
         assert [world.record(name).held for name in names] == [UNKNOWN] * 3
-        assert sorted(calls_of_a_turn(world)) == sorted([*nothing_held, "lookup", "accounts"])
+        assert sorted(calls_of_a_turn(world)) == sorted([*nothing_held, "lookup", "accounts", "assets"])
 
 
 def test_an_outage_releases_nothing_and_loses_nothing(late_world: World) -> None:

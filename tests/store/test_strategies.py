@@ -92,7 +92,7 @@ def test_a_hidden_strategy_is_no_tenants_but_the_engine_finds_it(db: Database) -
         "mix"
     ]
     assert db.read(lambda tx: strategies.heads(tx, ["own"])) == {"own": hidden}
-    assert {each.id for each in db.read(strategies.working)} == {"mix", "own"}
+    assert {each.id for each in db.read(strategies.not_ended)} == {"mix", "own"}
 
 
 def test_strategies_are_suspended_together_and_what_has_ended_stays_ended(db: Database) -> None:
@@ -101,8 +101,10 @@ def test_strategies_are_suspended_together_and_what_has_ended_stays_ended(db: Da
     db.write(lambda tx: strategies.end(tx, "gone", LATER))
     db.write(lambda tx: strategies.suspend(tx, ["mix", "two", "gone", "none"], LATER))
     db.write(lambda tx: strategies.suspend(tx, [], LATER))
-    assert db.read(strategies.working) == []
     expected = replace(strategy(), status=StrategyStatus.NEEDS_ADJUSTMENT, updated_at=LATER)
+    assert {each.id: each.status for each in db.read(strategies.not_ended)} == dict.fromkeys(
+        ["mix", "two"], StrategyStatus.NEEDS_ADJUSTMENT
+    )
     assert db.read(lambda tx: strategies.one(tx, "acme", "mix")) == expected
     gone = db.read(lambda tx: strategies.one(tx, "acme", "gone"))
     assert gone is not None

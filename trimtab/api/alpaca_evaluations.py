@@ -147,7 +147,7 @@ def _details(evaluation: Evaluation) -> str:
     """The reason as a sentence for people."""
     told = evaluation.details or ""
     match evaluation.reason:
-        case Reason.TRIGGERED | Reason.NO_PRICE | Reason.NO_EQUITY:
+        case Reason.TRIGGERED | Reason.NO_PRICE | Reason.NO_EQUITY | Reason.CORPORATE_ACTION:
             return told
         case Reason.ALREADY_RUN:
             return f"what is due has had its run already: {told}"

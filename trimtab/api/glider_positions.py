@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from trimtab.api.glider_ids import CASH, Names, portfolio_id
 from trimtab.api.glider_wire import Out, SmartAccountOut, instant_out, smart_accounts_out
+from trimtab.brokers.broker import usable_prices
 from trimtab.core.enrollment import Enrollment
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import QUANTITY_PLACES, ZERO, plain, round_down, round_nearest
@@ -58,7 +59,7 @@ def positions_out(desk: Desk, names: Names, enrollment: Enrollment) -> Positions
         if account is None:
             warnings.append(_warning("MISSING_SMART_ACCOUNT", "the broker does not know the account"))
         else:
-            prices = desk.broker.prices(account.holdings.positions)
+            prices = usable_prices(desk.broker.prices(account.holdings.positions))
             warnings += _unpriced(account.holdings.positions.keys() - prices.keys())
             lines = _lines(names, account.holdings, prices=prices)
             rows = [_row(line, names.smart_accounts(enrollment)) for line in lines]

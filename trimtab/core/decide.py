@@ -13,13 +13,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
+from trimtab.core.corporate import CorporateAction, Split
 from trimtab.core.doubt import Traded, doubt, open_fate, traded, unseen
-from trimtab.core.gate import gate
+from trimtab.core.gate import Stopped, gate
 from trimtab.core.money import ZERO, plain
-from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan, unpriced
+from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
 from trimtab.core.spending import fit
+from trimtab.core.wording import no_price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Facts:
     that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
     the account's last planned run, if it ended just now: for a QUEUED run, whose plan must know what was
     traded. One that traded nothing counts too, for its own plan knew what was traded before it.
+    `actions` are the corporate actions in the plan's symbols since it was made.
     """
 
     plan: Plan | None
@@ -49,6 +52,7 @@ class Facts:
     drops_duplicates: bool
     quarantine: timedelta
     previous: Traded | None
+    actions: tuple[CorporateAction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +156,20 @@ def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
         late = unseen(facts.previous, facts.basis.holdings, now=now)
         if late is not None:
             return Wait(*late)
-    missing = unpriced(facts.basis.weights, facts.basis.holdings, prices=facts.basis.prices)
-    if missing:
-        return Wait(None, f"no current price for {', '.join(missing)}")
+    unvalued = _why_unvalued(facts.basis)
+    if unvalued is not None:
+        return Wait(None, unvalued)
     return StorePlan(make_plan(facts.basis), facts.window.deadline_at)
+
+
+def _why_unvalued(basis: Basis) -> str | None:
+    """Why the account has no known worth: something that it holds has no price that fits its quantity."""
+    held = sorted(basis.holdings.positions)
+    unsettled = [basis.unsettled[symbol] for symbol in held if symbol in basis.unsettled]
+    if unsettled:
+        return unsettled[0]
+    missing = [symbol for symbol in held if symbol not in basis.prices]
+    return no_price(missing) if missing else None
 
 
 def _stop(run: Run, now: datetime) -> RunState | None:
@@ -173,12 +187,14 @@ def _settle_orders(run: Run, facts: Facts, *, now: datetime) -> Step | None:
     if unasked:
         return Ask(unasked)
     stopping = _stop(run, now) is not None or facts.frozen is not None
-    # Before any fate is waited for: what a kill switch or a deadline stops must not work on meanwhile.
+    stopped = facts.frozen_symbols | {a.symbol for a in facts.actions if isinstance(a, Split)}
+    # Before any fate is waited for: what a kill switch or a deadline stops must not work on meanwhile, nor
+    # what was sized before a split.
     uncanceled = tuple(
         o.client_order_id
         for o in open_orders
         if o.state is OrderState.OPEN
-        and (stopping or o.symbol in facts.frozen_symbols)
+        and (stopping or o.symbol in stopped)
         and o.client_order_id not in facts.cancel_asked
     )
     if uncanceled:
@@ -196,10 +212,7 @@ def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, s
         return Wait(min(o.sent_at for o in unknown) + facts.quarantine, "an order's fate is unknown")
     if stopping or not facts.drops_duplicates:
         return Abandon(tuple(settled))
-    assert facts.plan is not None
-    refused = [
-        o for o in settled if gate(o, facts.plan, prices=facts.prices, frozen_symbols=facts.frozen_symbols)
-    ]
+    refused = [order for order in settled if _stopped(order, facts)]
     return Abandon(tuple(refused)) if refused else Resend(tuple(settled))
 
 
@@ -249,14 +262,15 @@ def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Lo
     """Wait while the broker's positions do not show what its orders say, but not for ever."""
     if facts.basis is None:
         return Look()
-    late = unseen(traded(run, plan, orders=facts.orders), facts.basis.holdings, now=now)
+    before = traded(run, plan, orders=facts.orders, actions=facts.actions)
+    late = unseen(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
 
 
 def _doubt(run: Run, facts: Facts, *, plan: Plan) -> str | None:
     """Why the account must be held, if it must."""
     assert facts.basis is not None, "somebody has looked at the account"
-    before = traded(run, plan, orders=facts.orders)
+    before = traded(run, plan, orders=facts.orders, actions=facts.actions)
     return doubt(before, facts.basis.holdings, drops_duplicates=facts.drops_duplicates)
 
 
@@ -289,13 +303,24 @@ def _gated(state: RunState, orders: Sequence[Order], *, skips: tuple[Skip, ...],
     passed: list[Order] = []
     stopped: list[Skip] = []
     for order in orders:
-        verdict = gate(order, facts.plan, prices=facts.prices, frozen_symbols=facts.frozen_symbols)
+        verdict = _stopped(order, facts)
         if verdict is None:
             passed.append(order)
         else:
             leg = facts.plan.legs[order.leg]
             stopped.append(_skip(leg, verdict.reason, details=verdict.details))
     return Submit(state, tuple(passed), (*skips, *stopped))
+
+
+def _stopped(order: Order, facts: Facts) -> Stopped | None:
+    assert facts.plan is not None, "what is sent was planned"
+    return gate(
+        order,
+        facts.plan,
+        prices=facts.prices,
+        frozen_symbols=facts.frozen_symbols,
+        actions=facts.actions,
+    )
 
 
 def _skip(leg: Leg, reason: SkipReason, *, details: str) -> Skip:

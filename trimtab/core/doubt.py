@@ -5,10 +5,12 @@ account shows it; an account whose run ends in doubt all the same is held, and i
 is in doubt any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
+from trimtab.core.corporate import CorporateAction, names_after, positions_after
 from trimtab.core.money import ZERO, plain
 from trimtab.core.plan import Holdings, Plan
 from trimtab.core.run import Order, OrderState, Run, Side
@@ -20,22 +22,30 @@ POSITIONS_POLL = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traded:
-    """What a run began with and what became of its orders; `changed_at` is when they last changed."""
+    """What a run began with and what became of its orders; `changed_at` is when they last changed.
+
+    `actions` are the corporate actions since, in the plan's symbols.
+    """
 
     plan: Plan
     orders: tuple[Order, ...]
     changed_at: datetime
+    actions: tuple[CorporateAction, ...] = ()
 
 
-def traded(run: Run, plan: Plan, *, orders: Sequence[Order]) -> Traded:
+def traded(
+    run: Run, plan: Plan, *, orders: Sequence[Order], actions: tuple[CorporateAction, ...] = ()
+) -> Traded:
     # Of the run itself only without orders: a client who cancels again and again changes the run.
     changes = [order.updated_at for order in orders if order.updated_at is not None]
-    return Traded(plan=plan, orders=tuple(orders), changed_at=max(changes, default=run.updated_at))
+    changed_at = max(changes, default=run.updated_at)
+    return Traded(plan=plan, orders=tuple(orders), changed_at=changed_at, actions=actions)
 
 
 def doubt(before: Traded, holdings: Holdings, *, drops_duplicates: bool) -> str | None:
     """Why nothing more may be ordered for the account; None if its positions are proven."""
-    return disagreement(before, holdings) or open_fate(before.orders, drops_duplicates=drops_duplicates)
+    why = disagreement(before, holdings, overtaken=True)
+    return why or open_fate(before.orders, drops_duplicates=drops_duplicates)
 
 
 def open_fate(orders: Sequence[Order], *, drops_duplicates: bool) -> str | None:
@@ -49,17 +59,36 @@ def open_fate(orders: Sequence[Order], *, drops_duplicates: bool) -> str | None:
     return None
 
 
-def disagreement(before: Traded, holdings: Holdings) -> str | None:
-    """The first symbol whose position is not what it was plus what the run traded."""
-    expected = dict(before.plan.holdings.positions)
-    for order in before.orders:
-        sign = 1 if order.side is Side.BUY else -1
-        expected[order.symbol] = expected.get(order.symbol, ZERO) + sign * order.filled_quantity
+def disagreement(before: Traded, holdings: Holdings, *, overtaken: bool = False) -> str | None:
+    """The first symbol whose position is not what it was, plus what the run traded, after the corporate
+    actions since.
+
+    Nothing is sent for a symbol once it has had one. `overtaken` allows for an order that was on its way:
+    what it traded came after the action and was not changed by it.
+    """
+    start, fills = before.plan.holdings.positions, _fills(before.orders)
+    expected = positions_after(before.actions, _sum(start, fills))
+    present = names_after(before.actions)
+    moved = {present.get(symbol, symbol): quantity for symbol, quantity in fills.items()}
+    also = _sum(positions_after(before.actions, start), moved) if overtaken else expected
     for symbol in sorted({*expected, *holdings.positions}):
         ours, theirs = expected.get(symbol, ZERO), holdings.positions.get(symbol, ZERO)
-        if ours != theirs:
+        if theirs not in (ours, also.get(symbol, ZERO)):
             return f"the broker shows {plain(theirs)} {symbol}, our fills make it {plain(ours)}"
     return None
+
+
+def _fills(orders: Sequence[Order]) -> dict[str, Decimal]:
+    """By how many shares the orders have changed each position."""
+    fills: dict[str, Decimal] = {}
+    for order in orders:
+        sign = 1 if order.side is Side.BUY else -1
+        fills[order.symbol] = fills.get(order.symbol, ZERO) + sign * order.filled_quantity
+    return fills
+
+
+def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {s: positions.get(s, ZERO) + more.get(s, ZERO) for s in {*positions, *more}}
 
 
 def unseen(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:

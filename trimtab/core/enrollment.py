@@ -6,7 +6,7 @@ most one automatic run exists per account and slot (decisions page, 1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -18,6 +18,7 @@ from trimtab.core.plan import Holdings, equity_of
 from trimtab.core.run import Initiator, Run, RunKind
 from trimtab.core.sessions import Sessions, Span, calendar_due, cooldown_ends_on
 from trimtab.core.strategy import Strategy, Weights
+from trimtab.core.wording import no_price
 
 
 class EnrollmentState(StrEnum):
@@ -139,6 +140,7 @@ class Standing:
     """An enrollment and the world around it at one moment; `holdings` without what is set aside.
 
     `frozen` lines are left as they are: neither their drift nor what they lack is held against anybody.
+    `unsettled` are symbols with a corporate action that is not complete, with what it is.
     """
 
     enrollment: Enrollment
@@ -150,6 +152,7 @@ class Standing:
     session_on: date
     now: datetime
     frozen: frozenset[str] = frozenset()
+    unsettled: Mapping[str, str] = field(default_factory=dict)
 
 
 def enrolling_due(enrollment: Enrollment) -> Due:
@@ -195,10 +198,13 @@ def queued_run(enrollment: Enrollment, due: Due, *, run_id: str, strategy_versio
 
 def evaluate(standing: Standing, policy: EvaluationPolicy) -> Evaluated | NotEvaluated:
     """What is due for one enrollment now."""
+    # Of what is held only: what is wanted and not held is worth nothing at any price.
+    for symbol in sorted(standing.unsettled.keys() & standing.holdings.positions.keys()):
+        return NotEvaluated(Reason.CORPORATE_ACTION, standing.unsettled[symbol])
     needed = {*standing.weights.assets} - standing.frozen | standing.holdings.positions.keys()
     missing = sorted(needed - standing.prices.keys())
     if missing:
-        return NotEvaluated(Reason.NO_PRICE, f"no current price for {', '.join(missing)}")
+        return NotEvaluated(Reason.NO_PRICE, no_price(missing))
     if equity_of(standing.holdings, standing.prices) <= 0:
         return NotEvaluated(Reason.NO_EQUITY, "the account holds nothing")
     due = [*_full_rebalances_due(standing, policy)]

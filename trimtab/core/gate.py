@@ -4,10 +4,11 @@ A pure predicate over one order and the world at the moment of sending. It knows
 order came about, so that a fault in planning does not reach the broker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from trimtab.core.corporate import CorporateAction, describe
 from trimtab.core.money import HUNDRED, plain
 from trimtab.core.plan import Plan, SkipReason
 from trimtab.core.run import Order, Side
@@ -23,11 +24,21 @@ class Stopped:
 
 
 def gate(
-    order: Order, plan: Plan, *, prices: Mapping[str, Decimal], frozen_symbols: frozenset[str]
+    order: Order,
+    plan: Plan,
+    *,
+    prices: Mapping[str, Decimal],
+    frozen_symbols: frozenset[str],
+    actions: Sequence[CorporateAction] = (),
 ) -> Stopped | None:
-    """Why this order must not be sent now; None if it may. Prices are those at the time of sending."""
+    """Why this order must not be sent now; None if it may. Prices are those at the time of sending,
+    `actions` the corporate actions since the plan: its amounts are of shares that are not there any more.
+    """
     if order.symbol in frozen_symbols:
         return Stopped(SkipReason.FROZEN, f"{order.symbol} is frozen")
+    for action in actions:
+        if action.symbol == order.symbol:
+            return Stopped(SkipReason.CORPORATE_ACTION, describe(action))
     price = prices.get(order.symbol)
     if price is None or price <= 0:
         return Stopped(SkipReason.NO_PRICE, f"{order.symbol} has no current price")

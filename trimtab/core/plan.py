@@ -21,7 +21,6 @@ from trimtab.core.money import (
     ZERO,
     divide_down,
     divide_up,
-    plain,
     round_down,
 )
 from trimtab.core.preferences import Preferences
@@ -29,6 +28,7 @@ from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
 from trimtab.core.spending import fit
 from trimtab.core.strategy import Weights
+from trimtab.core.wording import less_than_minimum, no_price, too_much_impact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ class SkipReason(StrEnum):
     PRICE_MOVED = "PRICE_MOVED"
     PRICE_IMPACT = "PRICE_IMPACT_TOO_HIGH"
     NO_PRICE = "NO_CURRENT_PRICE"
+    CORPORATE_ACTION = "CORPORATE_ACTION"
     OVER_LIMIT = "ORDER_OVER_LIMIT"
     FROZEN = "FROZEN"
 
@@ -104,7 +105,8 @@ class Plan:
     `reserve` is cash in dollars that buys must leave untouched: the cash target, the buffer and what
     was set aside. `min_notional` is the smallest order it was allowed, in dollars; `slippage_bps` and
     `impact_bps_max` bound how its orders may execute (see Limits). `short` is true if less was planned
-    than was asked for.
+    than was asked for. `last_actions` is the id of each symbol's last corporate action, if it had one:
+    those after it have come since.
     """
 
     kind: RunKind
@@ -119,6 +121,7 @@ class Plan:
     short: bool = False
     slippage_bps: int | None = None
     impact_bps_max: int | None = None
+    last_actions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sells(self) -> tuple[Leg, ...]:
@@ -140,8 +143,9 @@ class Plan:
 class Basis:
     """All that a plan is made from. `set_aside` is cash in dollars that is not the strategy's.
 
-    `untradable` are held or wanted symbols that the broker does not trade now. An order of as many
-    dollars as a symbol's depth moves its price by as much again; symbols without one are endless.
+    `untradable` are held or wanted symbols that the broker does not trade now; `unsettled` are those with
+    a corporate action that is not complete, with what it is. An order of as many dollars as a symbol's
+    depth moves its price by as much again; symbols without one are endless.
     """
 
     kind: RunKind
@@ -153,10 +157,12 @@ class Basis:
     untradable: frozenset[str]
     limits: Limits
     depths: Mapping[str, Decimal] = field(default_factory=dict)
+    unsettled: Mapping[str, str] = field(default_factory=dict)
+    last_actions: Mapping[str, str] = field(default_factory=dict)
 
 
 def unpriced(weights: Weights, holdings: Holdings, *, prices: Mapping[str, Decimal]) -> tuple[str, ...]:
-    """The symbols without a price that a plan would need; equity is unknown while there are any."""
+    """The symbols held or wanted without a price. Equity is unknown while one of them is held."""
     return tuple(sorted(s for s in {*weights.assets, *holdings.positions} if s not in prices))
 
 
@@ -165,7 +171,9 @@ def equity_of(holdings: Holdings, prices: Mapping[str, Decimal]) -> Decimal:
 
 
 def make_plan(basis: Basis) -> Plan:
-    """The plan of one run; every needed price must be there (see `unpriced`)."""
+    """The plan of one run. Everything held must have a price, and no corporate action under way; what is
+    only wanted is skipped without.
+    """
     equity = equity_of(basis.holdings, basis.prices) - basis.set_aside
     draft = _Draft(basis=basis, equity=equity)
     if equity > 0:
@@ -214,7 +222,8 @@ class _Draft:
         return equity * invested * percent / (HUNDRED * HUNDRED)
 
     def value(self, symbol: str) -> Decimal:
-        return self.basis.holdings.positions.get(symbol, ZERO) * self.basis.prices[symbol]
+        held = self.basis.holdings.positions.get(symbol, ZERO)
+        return held * self.basis.prices[symbol] if held else ZERO
 
     def sell(self, symbol: str, quantity: Decimal) -> None:
         value = quantity * self.basis.prices[symbol]
@@ -262,6 +271,14 @@ class _Draft:
             details = f"asset {symbol} cannot be traded at the broker now"
             self._skip(symbol, side, cents=cents, reason=SkipReason.NOT_TRADABLE, details=details)
             return False
+        if symbol in self.basis.unsettled:
+            details = self.basis.unsettled[symbol]
+            self._skip(symbol, side, cents=cents, reason=SkipReason.CORPORATE_ACTION, details=details)
+            return False
+        if symbol not in self.basis.prices:
+            details = no_price([symbol])
+            self._skip(symbol, side, cents=cents, reason=SkipReason.NO_PRICE, details=details)
+            return False
         if value < self.basis.limits.min_notional:
             details = less_than_minimum(cents, self.basis.limits.min_notional)
             self._skip(symbol, side, cents=cents, reason=SkipReason.LESS_THAN_MIN_NOTIONAL, details=details)
@@ -300,24 +317,8 @@ class _Draft:
             short=self.short,
             slippage_bps=self.basis.limits.slippage_bps,
             impact_bps_max=self.basis.limits.impact_bps_max,
+            last_actions=self.basis.last_actions,
         )
-
-
-def less_than_minimum(notional: Decimal, minimum: Decimal) -> str:
-    """The vendor's wording (S+ in the notes on the Alpaca contract)."""
-    return (
-        f"order notional value (${plain(notional)}) is less than "
-        f"min-notional set for correspondent (${plain(minimum)})"
-    )
-
-
-def too_much_impact(notional: Decimal, depth: Decimal, *, bps_max: int) -> str:
-    # Rounded up, so that it never reads as if it were within the limit.
-    impact = divide_up(notional * BASIS_POINTS, depth, to_places=CENT_PLACES)
-    return (
-        f"price impact of {plain(impact)} basis points is more than the {bps_max} allowed "
-        f"(market depth ${plain(depth)})"
-    )
 
 
 def _plan_full_rebalance(draft: _Draft) -> None:
@@ -327,8 +328,7 @@ def _plan_full_rebalance(draft: _Draft) -> None:
         held = basis.holdings.positions.get(symbol, ZERO)
         excess = draft.value(symbol) - draft.target(symbol, draft.equity)
         if excess > 0:
-            wanted = symbol in basis.weights.assets
-            price = basis.prices[symbol]
+            wanted, price = symbol in basis.weights.assets, basis.prices[symbol]
             # Out of the strategy means out to the last share.
             quantity = divide_down(excess, price, to_places=QUANTITY_PLACES) if wanted else held
             draft.sell(symbol, min(quantity, held))

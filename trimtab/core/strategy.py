@@ -5,7 +5,7 @@ other strategies as targets; `flatten` resolves them into assets and cash at the
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -337,6 +337,19 @@ def nesting_depth(shelf: Mapping[str, Sequence[Target]]) -> int:
 
 def nested_ids(targets: Sequence[Target]) -> tuple[str, ...]:
     return tuple(t.strategy_id for t in targets if isinstance(t, StrategyTarget))
+
+
+def with_symbols(targets: Sequence[Target], present: Mapping[str, str]) -> tuple[Target, ...]:
+    """The targets with each asset under its present symbol; two lines that come to mean one asset are one."""
+    lines: dict[tuple[type[Target], str], Target] = {}
+    for target in targets:
+        line = target
+        if isinstance(target, AssetTarget):
+            line = replace(target, symbol=present.get(target.symbol, target.symbol))
+        key = (type(line), _line_name(line))
+        other = lines.get(key)
+        lines[key] = line if other is None else replace(line, percent=line.percent + other.percent)
+    return tuple(lines.values())
 
 
 def asset_symbols(targets: Sequence[Target]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from trimtab.brokers.broker import Broker
+from trimtab.brokers.broker import Broker, usable_prices
 from trimtab.core.decide import (
     Abandon,
     Ask,
@@ -67,9 +67,14 @@ def _decide_all(turn: Turn, cases: Sequence[Case]) -> Effects[list[tuple[Case, S
     if not blind:
         return decided
     yield from steps.look(turn, blind)
-    yield from _learn_prices(turn, blind)
+    all_anew = yield from _look_again(turn, blind)
     return [
-        (case, _decide(turn, case, windows[case.strategy.calendar]) if isinstance(step, Look) else step)
+        (
+            case,
+            _decide(turn, case, windows[case.strategy.calendar])
+            if all_anew or isinstance(step, Look)
+            else step,
+        )
         for case, step in decided
     ]
 
@@ -86,24 +91,55 @@ def _wait(turn: Turn, case: Case, wait: Wait) -> None:
         turn.wake_by(turn.now + POLL)
 
 
+def _concerned(turn: Turn, cases: Sequence[Case]) -> set[str]:
+    """The symbols that matter to these cases, by all that is known."""
+    seen = turn.seen
+    accounts = [seen.accounts[c.run.account_id] for c in cases if c.run.account_id in seen.accounts]
+    named = set[str]().union(*(case.symbols for case in cases), *(a.holdings.positions for a in accounts))
+    return named | {seen.present(symbol) for symbol in named}
+
+
 def _learn_prices(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
-    """Ask once per turn for the price and the asset behind every symbol that matters."""
-    held = {
-        symbol
-        for case in cases
-        if (account := turn.seen.accounts.get(case.run.account_id)) is not None
-        for symbol in account.holdings.positions
-    }
-    new = held.union(*(case.symbols for case in cases)) - turn.seen.symbols_asked
-    if not new:
-        return
+    """Ask once per turn for the asset behind every symbol that matters, and then for its price."""
+    seen = turn.seen
+    new = _concerned(turn, cases) - seen.symbols_asked
+    while new:
 
-    def question(broker: Broker) -> None:
-        turn.seen.prices |= broker.prices(new)
-        turn.seen.assets |= broker.assets(new)
+        def question(broker: Broker, new: set[str] = new) -> None:
+            seen.assets |= broker.assets(new)
+            seen.prices |= usable_prices(broker.prices(new))
 
-    yield from ask(question)
-    turn.seen.symbols_asked |= new
+        yield from ask(question)
+        seen.symbols_asked |= new
+        # What some of them have become.
+        new = {seen.present(symbol) for symbol in new} - seen.symbols_asked
+
+
+def _look_again(turn: Turn, cases: Sequence[Case]) -> Effects[bool]:
+    """After a look at accounts: whether a corporate action came between it and what was known of the
+    assets. Then quantities of after it would meet prices of before: those accounts are looked at anew.
+    """
+    seen = turn.seen
+    concerned = _concerned(turn, cases)
+    new = concerned - seen.symbols_asked
+
+    def question(broker: Broker) -> set[str]:
+        if new:
+            seen.prices |= usable_prices(broker.prices(new))
+        assets = broker.assets(concerned)
+        moved = {s for s, asset in assets.items() if asset.actions != seen.actions(s)}
+        seen.assets |= assets
+        if moved:
+            for symbol in moved:
+                seen.prices.pop(symbol, None)
+            seen.prices |= usable_prices(broker.prices(moved))
+        return moved
+
+    moved = yield from ask(question)
+    seen.symbols_asked |= concerned
+    if moved:
+        seen.forget(case.run.account_id for case in cases if moved & _concerned(turn, [case]))
+    return bool(moved)
 
 
 def _decide(turn: Turn, case: Case, window: Window) -> Step:

@@ -1,11 +1,12 @@
 """Open runs with all that is known about them, read for a whole shard in a few queries."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
+from trimtab.core.corporate import CorporateAction, since
 from trimtab.core.decide import Facts
 from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
@@ -16,6 +17,7 @@ from trimtab.core.sessions import Window
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
+from trimtab.engine.quotes import renamed, unsettled
 from trimtab.store import freezes, orders, preferences, runs, shards, strategies
 from trimtab.store.freezes import Freeze
 
@@ -37,10 +39,12 @@ class Case:
 
     @property
     def symbols(self) -> frozenset[str]:
-        """The symbols whose price the next step may need, as far as the database can tell."""
-        if self.plan is not None:
-            return frozenset(self.plan.prices)
-        return frozenset(self.weights.assets)
+        """The symbols that the next step may have to know of, as far as the database can tell."""
+        concerned = {f.symbol for f in self.freezes if f.symbol is not None} | self.weights.assets.keys()
+        for plan in (self.plan, None if self.previous is None else self.previous.plan):
+            if plan is not None:
+                concerned |= {*plan.prices, *plan.weights.assets}
+        return frozenset(concerned)
 
     @property
     def set_aside(self) -> Decimal:
@@ -52,7 +56,11 @@ class Case:
 
 @dataclass(slots=True)
 class Seen:
-    """What this turn has learned from the broker so far. An account is forgotten when its orders move."""
+    """What this turn has learned from the broker so far. An account is forgotten when its orders move.
+
+    `prices` and `assets` are by the symbol asked for; all that is there was there together, with no
+    corporate action in between (see `advance`).
+    """
 
     asked: set[str] = field(default_factory=set)
     cancel_asked: set[str] = field(default_factory=set)
@@ -65,6 +73,20 @@ class Seen:
     def asset_id(self, symbol: str) -> str | None:
         asset = self.assets.get(symbol)
         return None if asset is None else asset.asset_id
+
+    def actions(self, symbol: str) -> tuple[CorporateAction, ...]:
+        """The corporate actions in a symbol, as far as they are known."""
+        return self.assets[symbol].actions if symbol in self.assets else ()
+
+    def present(self, symbol: str) -> str:
+        """The symbol that the asset has now."""
+        asset = self.assets.get(symbol)
+        return symbol if asset is None else asset.symbol
+
+    def actions_since(self, plan: Plan) -> tuple[CorporateAction, ...]:
+        """The corporate actions since a plan, in its symbols."""
+        concerned = sorted({*plan.weights.assets, *plan.holdings.positions} & self.assets.keys())
+        return tuple(a for s in concerned for a in since(self.assets[s].actions, plan.last_actions.get(s)))
 
     def forget(self, account_ids: Iterable[str]) -> None:
         for account_id in account_ids:
@@ -145,6 +167,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
     """What `decide` may know about the case now."""
     held = f"held: {case.account.held}" if case.account.held else None
     account = seen.accounts.get(case.run.account_id)
+    previous = case.previous
     return Facts(
         plan=case.plan,
         orders=case.orders,
@@ -155,15 +178,22 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
         basis=_basis(case, seen, desk=desk),
         prices=seen.prices,
         frozen=freeze_reason(case.freezes) or held,
-        frozen_symbols=frozenset(f.symbol for f in case.freezes if f.symbol is not None),
+        frozen_symbols=frozen_symbols(case.freezes, seen),
         asked=frozenset(o.client_order_id for o in case.orders if o.client_order_id in seen.asked),
         cancel_asked=frozenset(
             o.client_order_id for o in case.orders if o.client_order_id in seen.cancel_asked
         ),
         drops_duplicates=desk.broker.traits.drops_duplicates,
         quarantine=desk.broker.traits.quarantine,
-        previous=case.previous,
+        previous=None if previous is None else replace(previous, actions=seen.actions_since(previous.plan)),
+        actions=() if case.plan is None else seen.actions_since(case.plan),
     )
+
+
+def frozen_symbols(covering: Iterable[Freeze], seen: Seen) -> frozenset[str]:
+    """The symbols that are frozen; a freeze stays with an asset that gets another name."""
+    named = {f.symbol for f in covering if f.symbol is not None}
+    return frozenset(named | {seen.present(symbol) for symbol in named})
 
 
 def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
@@ -173,17 +203,21 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
     account = seen.accounts.get(case.run.account_id)
     # An account that the broker does not know holds nothing and is not active.
     holdings = Holdings(cash=ZERO, positions={}) if account is None else account.holdings
-    wanted = {*case.weights.assets, *holdings.positions}
+    weights = renamed(case.weights, seen.assets)
+    wanted = {*weights.assets, *holdings.positions}
+    known = {symbol: seen.assets[symbol] for symbol in wanted if symbol in seen.assets}
     return Basis(
         kind=case.run.kind,
         amount=case.run.amount,
-        weights=case.weights,
+        weights=weights,
         holdings=holdings,
         prices={s: seen.prices[s] for s in wanted if s in seen.prices},
         # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
         set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
-        untradable=_untradable(case.weights, wanted, assets=seen.assets),
-        depths=_depths(wanted, seen),
+        untradable=_untradable(weights, wanted, assets=known),
+        depths={symbol: asset.depth for symbol, asset in known.items() if asset.depth is not None},
+        unsettled=unsettled(known),
+        last_actions={symbol: asset.actions[-1].id for symbol, asset in known.items() if asset.actions},
         limits=desk.limits.narrowed(case.preferences),
     )
 
@@ -197,11 +231,6 @@ def _untradable(weights: Weights, wanted: set[str], *, assets: Mapping[str, Asse
     """Lines of the strategy that are not eligible, and other holdings that cannot be sold now."""
     outside = wanted - weights.assets.keys()
     return ineligible(weights.assets, assets).union(s for s in outside if not is_tradable(assets.get(s)))
-
-
-def _depths(symbols: Iterable[str], seen: Seen) -> dict[str, Decimal]:
-    assets = (seen.assets[symbol] for symbol in symbols if symbol in seen.assets)
-    return {asset.symbol: asset.depth for asset in assets if asset.depth is not None}
 
 
 def is_tradable(asset: Asset | None) -> bool:

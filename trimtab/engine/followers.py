@@ -17,6 +17,7 @@ from trimtab.core.strategy import OnIneligible, Strategy, StrategyStatus, asset_
 from trimtab.database import instant, micros
 from trimtab.engine.cases import ineligible, weights_of
 from trimtab.engine.desk import Desk
+from trimtab.engine.quotes import renamed
 from trimtab.engine.screen import Flags, Look, Places, Rules, Valued, look
 from trimtab.store.enrollments import Roster
 
@@ -25,8 +26,8 @@ NEVER = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the followers of every strategy are looked at with: the mirror at current prices, the
-    which accounts may trade, the strategies with all that is nested in them, and the broker's assets.
+    """What the followers of every strategy are looked at with: the mirror at current prices, which accounts
+    may trade, the strategies with all that is nested in them, and the broker's assets by the symbols they had.
     """
 
     desk: Desk
@@ -78,13 +79,14 @@ def all_followers(world: World) -> Iterator[Followers]:
 
 
 def rules_of(strategy: Strategy, world: World) -> Rules:
-    weights = weights_of(strategy, world.heads)
+    weights = renamed(weights_of(strategy, world.heads), world.assets)
+    present = {asset.symbol: asset for asset in world.assets.values()}
     freezes = strategy.on_ineligible is OnIneligible.FREEZE_LINE
     return Rules(
         weights=weights,
         bands=strategy.definition.bands,
         policy=world.desk.evaluation.for_strategy(strategy),
-        frozen=ineligible(weights.assets, world.assets) if freezes else frozenset(),
+        frozen=ineligible(weights.assets, present) if freezes else frozenset(),
     )
 
 

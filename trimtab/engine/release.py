@@ -7,6 +7,7 @@ nobody waits for it any more. Where there is nothing held, the broker is not ask
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from trimtab.core.doubt import Traded, doubt
@@ -14,7 +15,7 @@ from trimtab.core.run import OrderState
 from trimtab.database import Tx
 from trimtab.engine import steps
 from trimtab.engine.advance import POLL
-from trimtab.engine.cases import last_traded
+from trimtab.engine.cases import Seen, last_traded
 from trimtab.engine.desk import Effects, ask, read
 from trimtab.engine.turn import Turn
 from trimtab.store import shards
@@ -33,6 +34,7 @@ def release(turn: Turn) -> Effects[None]:
     yield from _cancel_surfaced(turn, held.values())
     # After the orders: what is executed in between leaves the account in doubt until the next look.
     accounts = yield from ask(lambda broker: broker.accounts(held.keys()))
+    held = yield from _with_actions(held)
     drops_duplicates = turn.desk.broker.traits.drops_duplicates
     proven = [
         account_id
@@ -48,6 +50,14 @@ def _read(tx: Tx, shard: int) -> dict[str, Traded]:
     """What is held, by account; a hold that no run explains is left to a person."""
     account_ids = shards.held(tx, shard)
     return last_traded(tx, shard, account_ids, since=None) if account_ids else {}
+
+
+def _with_actions(held: dict[str, Traded]) -> Effects[dict[str, Traded]]:
+    """With the corporate actions since; a split must not hold an account that it explains."""
+    seen = Seen()
+    symbols = {s for before in held.values() for s in {*before.plan.holdings.positions, *before.plan.prices}}
+    seen.assets |= yield from ask(lambda broker: broker.assets(symbols))
+    return {key: replace(before, actions=seen.actions_since(before.plan)) for key, before in held.items()}
 
 
 def _cancel_surfaced(turn: Turn, held: Iterable[Traded]) -> Effects[None]:

@@ -25,7 +25,7 @@ from trimtab.core.money import ZERO
 from trimtab.core.run import ORDER_TRANSITIONS, Order, OrderState, RunKind, RunState, Side
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
-from trimtab.engine.cases import Case
+from trimtab.engine.cases import Case, frozen_symbols
 from trimtab.engine.desk import Effects
 from trimtab.engine.turn import Turn
 from trimtab.store import enrollments, freezes, orders, runs, shards
@@ -109,7 +109,7 @@ def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) ->
     free = [
         (case, step)
         for case, step in batch
-        if not _is_late(case, turn) and not _is_frozen(case, step.orders, frozen=frozen)
+        if not _is_late(case, turn) and not _is_frozen(turn, case, step.orders, frozen=frozen)
     ]
     changes = [Change(run=case.run, state=step.state, more_orders=len(step.orders)) for case, step in free]
     applied = runs.change(tx, changes, turn.now)
@@ -128,11 +128,11 @@ def _is_late(case: Case, turn: Turn) -> bool:
     return case.run.deadline_at is not None and turn.now >= case.run.deadline_at
 
 
-def _is_frozen(case: Case, intended: Sequence[Order], *, frozen: Sequence[Freeze]) -> bool:
+def _is_frozen(turn: Turn, case: Case, intended: Sequence[Order], *, frozen: Sequence[Freeze]) -> bool:
     """Whether a freeze covers the account, or a symbol among the orders."""
     covering = [f for f in frozen if f.covers(case.run.tenant_id, case.run.account_id)]
-    symbols = {order.symbol for order in intended}
-    return any(f.symbol is None or f.symbol in symbols for f in covering)
+    symbols = frozen_symbols(covering, turn.seen)
+    return any(f.symbol is None for f in covering) or any(order.symbol in symbols for order in intended)
 
 
 def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
@@ -145,7 +145,7 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
             order
             for case, step in cases
             for order in step.orders
-            if not _is_frozen(case, step.orders, frozen=frozen)
+            if not _is_frozen(turn, case, step.orders, frozen=frozen)
         ]
         ids = [order.client_order_id for order in allowed]
         orders.set_sent(tx, ids, epoch=turn.epoch, now=turn.now)

@@ -38,6 +38,7 @@ from trimtab.core.strategy import (
 from trimtab.database import Tx
 from trimtab.engine.cases import with_nested
 from trimtab.engine.desk import Desk, store_nothing
+from trimtab.engine.renames import follow_renames
 from trimtab.store import enrollments, preferences, shards, strategies
 
 log = logging.getLogger(__name__)
@@ -245,23 +246,26 @@ def end_strategy(desk: Desk, tenant_id: str, strategy_id: str) -> None:
 
 
 def review_assets(desk: Desk) -> None:
-    """Set aside every active strategy with an asset that is not eligible any more, in its own lines or in
-    those of a strategy nested in it; unless it freezes such lines.
+    """Follow assets that were renamed, and set aside every active strategy with an asset that is not
+    eligible any more, in its own lines or in those of a strategy nested in it; unless it freezes such
+    lines.
 
     Its QUEUED runs are cancelled by the engine, which finds it not active. While the broker is down
     there is nothing to review by.
     """
     now = desk.clock()
-    working = {strategy.id: strategy for strategy in desk.db.read(strategies.working)}
-    named = {id_: asset_symbols(strategy.definition.targets) for id_, strategy in working.items()}
+    heads = desk.db.read(strategies.not_ended)
+    named = {head.id: asset_symbols(head.definition.targets) for head in heads}
     symbols = {symbol for found in named.values() for symbol in found}
     try:
         known = desk.broker.assets(symbols)
     except BrokerDown as error:
         log.warning("assets were not reviewed: %s", error)
         return
+    follow_renames(desk, heads, known=known)
+    working = {head.id: head for head in heads if head.status is StrategyStatus.ACTIVE}
     ineligible = {symbol for symbol in symbols if _why_ineligible(known.get(symbol)) is not None}
-    hit = _suspended({id_ for id_, found in named.items() if ineligible & set(found)}, working)
+    hit = _suspended({id_ for id_ in working if ineligible & set(named[id_])}, working)
     if hit:
 
         def store(tx: Tx) -> None:
@@ -297,6 +301,7 @@ def _only_active(strategy: Strategy | None, strategy_id: str) -> Strategy:
 def refuse_ineligible_assets(desk: Desk, symbols: Collection[str]) -> None:
     """Raise IneligibleAssets unless each asset is an active, tradable, fractionable one."""
     known = desk.broker.assets(symbols) if symbols else {}
+    known = {symbol: asset for symbol, asset in known.items() if asset.symbol == symbol}
     found = {symbol: _why_ineligible(known.get(symbol)) for symbol in symbols}
     reasons = {symbol: why for symbol, why in found.items() if why is not None}
     if reasons:

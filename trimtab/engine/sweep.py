@@ -29,9 +29,10 @@ from trimtab.core.run import Run
 from trimtab.core.strategy import Strategy
 from trimtab.database import Tx, instant, micros
 from trimtab.engine.cases import with_nested
-from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.desk import Effects, read
 from trimtab.engine.followers import Followers, World, all_followers, may_be_due, targets_of
 from trimtab.engine.mirror import Followed, follow_broker
+from trimtab.engine.quotes import Quotes, ask_quotes
 from trimtab.engine.record import first_record, note
 from trimtab.engine.screen import Places, value
 from trimtab.engine.turn import Turn
@@ -73,7 +74,7 @@ class _Exactly:
     """What the exact rules look at, for the accounts of the whole shard."""
 
     world: World
-    prices: Mapping[str, Decimal]
+    quotes: Quotes
     set_aside: Mapping[str, Decimal]
     enrolled: Mapping[str, Enrollment]
 
@@ -91,21 +92,21 @@ def sweep(turn: Turn) -> Effects[None]:
     block = followed.mirror.block
     roster, heads, kept = yield from read(lambda tx: _read(tx, turn, block))
     symbols = {*block.symbols, *targets_of(heads)}
-    prices, assets = yield from ask(lambda broker: (broker.prices(symbols), broker.assets(symbols)))
+    quotes = yield from ask_quotes(symbols)
     world = World(
         desk=turn.desk,
         now=turn.now,
         roster=roster,
         heads=heads,
-        valued=value(block, prices, set_aside=followed.set_aside),
+        valued=value(block, quotes.settled, set_aside=followed.set_aside),
         active=np.array(block.active, np.bool_),
-        assets=assets,
+        assets=quotes.assets,
     )
     groups = list(all_followers(world))
     close = [(followers, _close(followers, world)) for followers in groups]
     ids = [roster.ids[member] for followers, places in close for member in followers.members[places]]
     enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
-    exactly = _Exactly(world=world, prices=prices, set_aside=followed.set_aside, enrolled=enrolled)
+    exactly = _Exactly(world=world, quotes=quotes, set_aside=followed.set_aside, enrolled=enrolled)
     findings = _Findings(sheet=first_record(world, groups))
     for followers, places in close:
         _dismiss(followers, places, world=world, findings=findings)
@@ -113,7 +114,7 @@ def sweep(turn: Turn) -> Effects[None]:
             _evaluate(followers, place, exactly=exactly, findings=findings)
     turn.wake_by(_next_instant(turn, roster, findings))
     turn.evaluated = frozenset(findings.evaluated)
-    values = kept.values(block, prices)
+    values = kept.values(block, quotes.settled, comparable=quotes.comparable)
     created = yield from turn.commit(lambda tx: _store(tx, turn, followed, values=values, findings=findings))
     turn.created = frozenset(created)
 
@@ -185,11 +186,12 @@ def _standing(followers: Followers, enrollment: Enrollment, *, row: int, exactly
         strategy=followers.strategy,
         weights=followers.rules.weights,
         holdings=exactly.holdings(row),
-        prices=exactly.prices,
+        prices=exactly.quotes.prices,
         sessions=followers.sessions,
         session_on=followers.session.on,
         now=exactly.world.now,
         frozen=followers.rules.frozen,
+        unsettled=exactly.quotes.unsettled,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.brokers.broker import usable_prices
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
 from trimtab.database import Tx
@@ -47,9 +48,11 @@ class Kept:
     unvalued: Collection[int]
     priced: Collection[str]
 
-    def values(self, block: Block, prices: Mapping[str, Decimal]) -> Values:
-        """What there is to add at these prices."""
-        new = {symbol: price for symbol, price in prices.items() if symbol not in self.priced}
+    def values(
+        self, block: Block, prices: Mapping[str, Decimal], *, comparable: Mapping[str, Decimal]
+    ) -> Values:
+        """What there is to add at these prices; those that are kept can be compared from day to day."""
+        new = {symbol: price for symbol, price in comparable.items() if symbol not in self.priced}
         return Values(cents=in_cents(block, prices, rows=self.unvalued), prices=new)
 
 
@@ -69,7 +72,10 @@ def value_now(desk: Desk, block: Block, account_id: str) -> Decimal | None:
         return None
     row = block.account_ids.index(account_id)
     try:
-        prices = desk.broker.prices(block.holdings(row).positions)
+        held = block.holdings(row).positions
+        if any(asset.pending for asset in desk.broker.assets(held).values()):
+            return None
+        prices = usable_prices(desk.broker.prices(held))
     except BrokerDown:
         return None
     cents = in_cents(block, prices, rows=[row]).get(row)

@@ -42,6 +42,7 @@ CODES: dict[Reason, int] = {
     Reason.MARKET_CLOSED: 10,
     Reason.NO_PRICE: 11,
     Reason.NO_EQUITY: 12,
+    Reason.CORPORATE_ACTION: 13,
 }
 _REASONS = {code: reason for reason, code in CODES.items()}
 

@@ -226,9 +226,9 @@ def heads(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
     return {row["id"]: _strategy(row) for row in rows}
 
 
-def working(tx: Tx) -> Sequence[Strategy]:
-    """Every active strategy, hidden ones too: those whose assets must stay tradable."""
-    return [_strategy(row) for row in tx.rows(_HEADS + " WHERE s.status = 'active'")]
+def not_ended(tx: Tx) -> Sequence[Strategy]:
+    """Every strategy that may still be followed, hidden ones too: those whose assets are reviewed."""
+    return [_strategy(row) for row in tx.rows(_HEADS + " WHERE s.status <> 'inactive'")]
 
 
 def calendars(tx: Tx) -> set[str]:
