@@ -1,7 +1,8 @@
 """The sandbox: a market of one's own over HTTP, with a clock that stands still until it is set.
 
 Only mounted when it is switched on. It takes the keys of `/v1` and answers failures in its shape.
-Clock, prices, assets, faults and settling belong to the installation; accounts and orders to a tenant.
+Clock, prices, assets, corporate actions, faults and settling belong to the installation; accounts and
+orders to a tenant.
 """
 
 import re
@@ -12,7 +13,7 @@ from litestar import Litestar, MediaType, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from trimtab.api.alpaca_errors import error_response
+from trimtab.api.alpaca_errors import error_response, ids_in_body
 from trimtab.api.alpaca_queries import row_position, row_token
 from trimtab.api.alpaca_shapes import BadValue, Required, id_in
 from trimtab.api.auth import Caller
@@ -23,17 +24,19 @@ from trimtab.api.body import (
     flag_in,
     instant_in,
     instant_text,
-    is_storable,
     text_in,
 )
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
+from trimtab.api.sandbox_actions import SYMBOL_MAX, event_in, refuse_others, symbol_in
 from trimtab.api.sandbox_wire import (
     AccountOut,
+    ActionOut,
     AssetOut,
     ClockOut,
     LedgerOut,
     SettledOut,
     account_out,
+    action_out,
     asset_out,
     ledger_order_out,
 )
@@ -46,7 +49,6 @@ from trimtab.engine.strategy_actions import review_assets
 from trimtab.store import sandbox, shards
 
 ORDERS_MAX = 1000
-SYMBOL_MAX = 64
 
 
 Paper = NamedDependency[SkipValidation[PaperBroker]]
@@ -90,15 +92,8 @@ def _clock_out(front: FrontDesk) -> ClockOut:
 def set_prices(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> dict[str, str]:
     front.admit(request, None)
     asked = front.body(request, body)
-    prices = {_symbol_in(symbol): _positive_in(price, symbol) for symbol, price in asked.items()}
+    prices = {symbol_in(symbol): _positive_in(price, symbol) for symbol, price in asked.items()}
     return {symbol: plain(price) for symbol, price in sorted(paper.set_prices(prices).items())}
-
-
-def _symbol_in(symbol: object, path: str = "symbol") -> str:
-    found = text_in(symbol, path, longest=SYMBOL_MAX)
-    if not found or not is_storable(found):
-        raise Malformed(path, "invalid value")
-    return found
 
 
 def _positive_in(value: object, path: str) -> Decimal:
@@ -112,13 +107,13 @@ def _positive_in(value: object, path: str) -> Decimal:
 def set_asset(front: Front, paper: Paper, request: AnyRequest, symbol: str, body: bytes) -> AssetOut:
     front.admit(request, None)
     asked = front.body(request, body)
-    _refuse_others(asked, ("tradable", "fractionable", "status", "depth"))
+    refuse_others(asked, ("tradable", "fractionable", "status", "depth"))
     status = asked.get("status")
     if status not in (None, "active", "inactive"):
         raise Malformed("status", "invalid value")
     flags = {name: flag_in(asked[name], name) for name in ("tradable", "fractionable") if name in asked}
     asset = paper.set_asset(
-        _symbol_in(symbol),
+        symbol_in(symbol),
         active=None if status is None else status == "active",
         depth=_depth_in(asked) if "depth" in asked else None,
         **flags,
@@ -132,17 +127,21 @@ def _depth_in(asked: Object) -> Decimal | Literal["endless"]:
     return "endless" if value is None else _positive_in(value, "depth")
 
 
-def _refuse_others(asked: Object, known: tuple[str, ...]) -> None:
-    for name in asked:
-        if name not in known:
-            raise BadValue(f"{name}: unknown field, known are {', '.join(known)}")
+@post("/sandbox/corporate-actions", status_code=200, sync_to_thread=True)
+def act_on_asset(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> ActionOut:
+    front.admit(request, None)
+    event = event_in(front.body(request, body))
+    with ids_in_body():
+        done = paper.corporate_action(event)
+    review_assets(front.desk)
+    return action_out(event, done)
 
 
 @post("/sandbox/accounts", status_code=200, sync_to_thread=True)
 def open_account(front: Front, paper: Paper, request: AnyRequest, body: bytes) -> dict[str, str]:
     caller = front.admit(request, None)
     asked = front.body(request, body)
-    _refuse_others(asked, ("cash", "positions"))
+    refuse_others(asked, ("cash", "positions"))
     cash = ZERO if asked.get("cash") is None else _cents_in(asked["cash"], "cash")
     if cash < 0:
         raise BadValue("cash: must be 0 or more")
@@ -169,7 +168,7 @@ def _positions_in(value: object) -> dict[str, Decimal]:
     for i, item in enumerate(value):
         if not isinstance(item, dict):
             raise Malformed(f"positions[{i}]", "invalid value")
-        symbol = _symbol_in(item.get("symbol"), f"positions[{i}].symbol")
+        symbol = symbol_in(item.get("symbol"), f"positions[{i}].symbol")
         if symbol in positions:
             raise BadValue(f"positions[{i}].symbol: {symbol} is there twice")
         positions[symbol] = _positive_in(item.get("qty"), f"positions[{i}].qty")
@@ -189,7 +188,7 @@ def set_account_status(
     caller = front.admit(request, None)
     own = _own(paper, caller, account_id=account_id)
     asked = front.body(request, body)
-    _refuse_others(asked, ("status",))
+    refuse_others(asked, ("status",))
     if "status" not in asked:
         raise Required("status")
     paper.set_status(own, text_in(asked["status"], "status", longest=SYMBOL_MAX))
@@ -203,7 +202,7 @@ def transfer_cash(
     caller = front.admit(request, None)
     own = _own(paper, caller, account_id=account_id)
     asked = front.body(request, body)
-    _refuse_others(asked, ("amount",))
+    refuse_others(asked, ("amount",))
     if "amount" not in asked:
         raise Required("amount")
     amount = _cents_in(asked["amount"], "amount")
@@ -277,6 +276,7 @@ ROUTES = [
     set_clock,
     set_prices,
     set_asset,
+    act_on_asset,
     open_account,
     show_account,
     set_account_status,

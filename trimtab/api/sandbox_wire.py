@@ -8,6 +8,8 @@ import msgspec
 
 from trimtab.api.body import instant_text
 from trimtab.brokers.broker import Account, Asset
+from trimtab.brokers.paper_actions import Event
+from trimtab.brokers.paper_corporate import Done
 from trimtab.brokers.paper_orders import LedgerOrder
 from trimtab.core.money import HUNDRED, plain, round_down, round_nearest
 from trimtab.core.plan import equity_of
@@ -35,6 +37,18 @@ class AssetOut(msgspec.Struct, kw_only=True):
     fractionable: bool
     status: str
     depth: str | None
+
+
+class ActionOut(msgspec.Struct, kw_only=True):
+    """`symbol` is the asset's now; `paid` is what all accounts together got, in dollars."""
+
+    id: str
+    type: str
+    symbol: str
+    price: str | None
+    accounts: int
+    paid: str
+    late: str | None
 
 
 class PositionOut(msgspec.Struct, kw_only=True):
@@ -90,6 +104,18 @@ def asset_out(asset: Asset) -> AssetOut:
         fractionable=asset.fractionable,
         status="active" if asset.active else "inactive",
         depth=None if asset.depth is None else plain(asset.depth),
+    )
+
+
+def action_out(event: Event, done: Done) -> ActionOut:
+    return ActionOut(
+        id=done.ref,
+        type=event.kind.value,
+        symbol=done.symbol,
+        price=None if done.price is None else plain(done.price),
+        accounts=done.accounts,
+        paid=plain(done.paid),
+        late=None if done.late is None else done.late.value,
     )
 
 

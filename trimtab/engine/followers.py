@@ -26,8 +26,8 @@ NEVER = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the followers of every strategy are looked at with: the mirror at current prices, which accounts
-    may trade, the strategies with all that is nested in them, and the broker's assets by the symbols they had.
+    """What the followers of every strategy are looked at with: the mirror at current prices, who may
+    trade, the strategies with all that is nested in them, and the broker's assets by the symbols they had.
     """
 
     desk: Desk
