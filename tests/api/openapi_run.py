@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,13 +17,13 @@ from typing import Any
 import httpx
 
 from tests.api.servers import NO_TLS, running
-from tests.api.world import World, make_key, new_symbols, weights
+from tests.api.world import Secret, World, make_key, new_symbols, weights
 from trimtab.database import open_database
 from trimtab.store.migrate import upgrade
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("openapi_run.toml")
-ACCOUNTS = 40
+ACCOUNTS = 400
 SYMBOLS = 12
 CALLS_A_MINUTE = "100000000"
 
@@ -55,12 +56,21 @@ def settled_world(world: World) -> dict[str, list[str]]:
     }
 
 
+def user(name: str, key: Secret) -> dict[str, Any]:
+    secret = b64encode(f"{key.key_id}:{key.secret}".encode()).decode()
+    return {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Basic {secret}"}]}
+
+
 def ask(world: World, folder: Path, *, examples: int, seed: int) -> Verdict:
     """Run every phase and every check of Schemathesis over the document that the server serves."""
     report = folder / "openapi.json"
-    auth = f"{world.key.key_id}:{world.key.secret}"
+    keys = folder / "keys.json"
+    # A second tenant, who must be shown nothing of the first.
+    users = [user("one", world.key), user("two", make_key(world.db, "stranger"))]
+    keys.write_text(json.dumps({"auth": users}))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "--no-color", "run"]
-    command += [f"{world.server.url}/v1/openapi.json", "--auth", auth, "--checks", "all"]
+    command += [f"{world.server.url}/v1/openapi.json", "--checks", "all"]
+    command += ["--auth-wfc", str(keys), "--auth-wfc-user", "one"]
     command += ["--max-examples", str(examples), "--seed", str(seed), "--generation-database", "none"]
     command += ["--report", "json", "--report-json-path", str(report)]
     environment = os.environ | {
