@@ -68,7 +68,7 @@ def any_bands(random: Random) -> tuple[DriftBand, ...]:
 def any_price(random: Random) -> Decimal:
     """From a millionth of a dollar to nearly a billion; mostly cents."""
     return Decimal(
-        random.choice([1, 100, 10**8, random.randint(1, 10**7), random.randint(1, 10**14)])
+        random.choice([1, 100, 10**8, random.randint(1, 10**7), random.randint(1, 10**11 - 1)])
     ).scaleb(random.choice([-6, -2]))
 
 

@@ -1,25 +1,28 @@
 """Whether a wallet has signed the message of its enrolment.
 
-EIP-191 over the 32 raw bytes, as Glider's page on enrolment asks; the arithmetic is eth-account's.
+EIP-191 over the 32 raw bytes, as Glider's page on enrolment asks; the arithmetic is that of eth-keys.
 """
 
-import sys
-
-from eth_account import Account
-from eth_account.messages import encode_defunct
+from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
+from eth_utils.crypto import keccak
 
-# Python's own limit again: a library below eth-account raises it a hundredfold when it is imported, and
-# then a deeply nested JSON body overruns the stack and ends the process.
-RECURSION_LIMIT = 1000
-sys.setrecursionlimit(RECURSION_LIMIT)
+MESSAGE_BYTES = 32
+# What is signed is never a transaction (EIP-191, version 0x45).
+PREFIX = b"\x19Ethereum Signed Message:\n" + str(MESSAGE_BYTES).encode()
+# The last byte says which of two keys has signed. Wallets add 27 to it, some do not.
+RECOVERY_IDS = {0: 0, 1: 1, 27: 0, 28: 1}
 
 
 def signed_by(address: str, message: str, *, signature: str) -> bool:
     """`message` is 64 hexadecimal digits, `signature` 65 bytes as 0x…, `address` lower-case."""
-    signable = encode_defunct(primitive=bytes.fromhex(message))
-    try:
-        signer = Account.recover_message(signable, signature=signature)
-    except (BadSignature, ValueError):
+    signed = bytes.fromhex(signature.removeprefix("0x"))
+    recovery_id = RECOVERY_IDS.get(signed[-1])
+    if recovery_id is None:
         return False
-    return bool(signer.lower() == address)
+    vrs = (recovery_id, int.from_bytes(signed[:32]), int.from_bytes(signed[32:64]))
+    try:
+        signer = Signature(vrs=vrs).recover_public_key_from_msg_hash(keccak(PREFIX + bytes.fromhex(message)))
+    except BadSignature:
+        return False
+    return signer.to_address() == address
