@@ -6,6 +6,7 @@ nothing behind that could hold the port or the database.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -88,6 +89,9 @@ def serve(settings: Settings) -> None:
     installation = open_installation(settings)
     try:
         _refuse_open_door(installation)
+        # What has been imported stays for good: left out of every collection, it costs a twentieth less.
+        gc.collect()
+        gc.freeze()
         driver = None if settings.sandbox else LocalDriver(installation.desk)
         if driver is not None:
             driver.start()

@@ -68,8 +68,12 @@ class Asset:
         return pending(self.actions)
 
     @property
+    def is_eligible(self) -> bool:
+        """Whether a strategy may name it (notes on Alpaca's contract, 2.2)."""
+        return self.active and self.tradable and self.fractionable
+
+    @property
     def why_ineligible(self) -> str | None:
-        """Why no strategy may name it, if none may (notes on Alpaca's contract, 2.2)."""
         flags = {
             "not active": self.active,
             "not tradable": self.tradable,

@@ -23,7 +23,7 @@ from trimtab.core.money import (
     divide_up,
     round_down,
 )
-from trimtab.core.preferences import Preferences
+from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
 from trimtab.core.spending import fit
@@ -54,6 +54,8 @@ class Limits:
 
     def narrowed(self, preferences: Preferences) -> "Limits":
         """These limits with preferences in them, which never loosen one."""
+        if preferences == NO_PREFERENCES:
+            return self
         return replace(
             self,
             min_notional=max(self.min_notional, preferences.threshold or self.min_notional),

@@ -85,8 +85,12 @@ class Seen:
 
     def actions_since(self, plan: Plan) -> tuple[CorporateAction, ...]:
         """The corporate actions since a plan, in its symbols."""
-        concerned = sorted({*plan.weights.assets, *plan.holdings.positions} & self.assets.keys())
-        return tuple(a for s in concerned for a in since(self.assets[s].actions, plan.last_actions.get(s)))
+        concerned = [
+            (symbol, asset.actions)
+            for symbol, asset in self.assets.items()
+            if asset.actions and (symbol in plan.weights.assets or symbol in plan.holdings.positions)
+        ]
+        return tuple(a for s, actions in sorted(concerned) for a in since(actions, plan.last_actions.get(s)))
 
     def forget(self, account_ids: Iterable[str]) -> None:
         for account_id in account_ids:
@@ -224,7 +228,7 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
 
 def ineligible(symbols: Iterable[str], assets: Mapping[str, Asset]) -> frozenset[str]:
     """Those that a strategy may not name: unknown, not active, not tradable or not fractionable."""
-    return frozenset(s for s in symbols if s not in assets or assets[s].why_ineligible is not None)
+    return frozenset(s for s in symbols if s not in assets or not assets[s].is_eligible)
 
 
 def _untradable(weights: Weights, wanted: set[str], *, assets: Mapping[str, Asset]) -> frozenset[str]:

@@ -67,15 +67,14 @@ class Followers:
 def all_followers(world: World) -> Iterator[Followers]:
     """Every strategy that is followed in the shard. Accounts that the broker has never shown are left out."""
     row_of = {account_id: row for row, account_id in enumerate(world.valued.block.account_ids)}
-    members: dict[str, list[int]] = {}
-    for member, (strategy_id, account_id) in enumerate(
-        zip(world.roster.strategy_ids, world.roster.account_ids, strict=True)
-    ):
-        if account_id in row_of:
-            members.setdefault(strategy_id, []).append(member)
-    for strategy_id, found in members.items():
-        rows = np.array([row_of[world.roster.account_ids[member]] for member in found])
-        yield _followers(world, world.heads[strategy_id], members=np.array(found), rows=rows)
+    rows = np.array([row_of.get(account_id, -1) for account_id in world.roster.account_ids], np.int64)
+    # Strategies by number: whole columns are compared with it at once.
+    numbers: dict[str, int] = {}
+    number = np.array([numbers.setdefault(s, len(numbers)) for s in world.roster.strategy_ids], np.int64)
+    for strategy_id, wanted in numbers.items():
+        members = np.flatnonzero((number == wanted) & (rows >= 0))
+        if len(members):
+            yield _followers(world, world.heads[strategy_id], members=members, rows=rows[members])
 
 
 def rules_of(strategy: Strategy, world: World) -> Rules:

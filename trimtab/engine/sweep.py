@@ -105,7 +105,7 @@ def sweep(turn: Turn) -> Effects[None]:
     groups = list(all_followers(world))
     close = [(followers, _close(followers, world)) for followers in groups]
     ids = [roster.ids[member] for followers, places in close for member in followers.members[places]]
-    enrolled = yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})
+    enrolled = (yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})) if ids else {}
     exactly = _Exactly(world=world, quotes=quotes, set_aside=followed.set_aside, enrolled=enrolled)
     findings = _Findings(sheet=first_record(world, groups))
     for followers, places in close:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from trimtab.brokers.broker import usable_prices
 from trimtab.core.errors import BrokerDown
-from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places, round_nearest
+from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, places
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
 from trimtab.engine.turn import Turn
 from trimtab.store import valuations
 from trimtab.store.holdings import Block, Mirror
+
+INT64_END = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +91,27 @@ def in_cents(block: Block, prices: Mapping[str, Decimal], *, rows: Collection[in
     known = {symbol: prices[symbol] for symbol in block.symbols if symbol in prices}
     price_places = max(map(places, known.values()), default=0)
     units, unpriced = _position_units(block, known, price_places=price_places)
+    # An account whose quantities the mirror cannot hold is shown as inactive and empty.
+    hidden = ~np.array(block.active, np.bool_) & (np.diff(block.starts) == 0)
+    without = np.array(unpriced) | hidden
     found = {}
     for row in rows:
-        if unpriced[row] or (not block.active[row] and block.starts[row] == block.starts[row + 1]):
-            # An account whose quantities the mirror cannot hold is shown as inactive and empty.
-            continue
-        value = Decimal(block.cash[row]) + Decimal(units[row]).scaleb(-QUANTITY_PLACES - price_places)
-        cents = int(round_nearest(value, CENT_PLACES).scaleb(CENT_PLACES))
-        if abs(cents) <= valuations.CENTS_MAX:
-            found[row] = cents
+        if not without[row]:
+            cents = _cents(block.cash[row], units[row], unit_places=QUANTITY_PLACES + price_places)
+            if abs(cents) <= valuations.CENTS_MAX:
+                found[row] = cents
     return found
+
+
+def _cents(cash: str, units: int, *, unit_places: int) -> int:
+    """Cash, as the mirror writes it, and positions in units of so many decimal places; halves to even."""
+    dollars, _, fraction = cash.partition(".")
+    digits = max(unit_places, len(fraction))
+    total: int = int(dollars + fraction) * 10 ** (digits - len(fraction))
+    total += units * 10 ** (digits - unit_places)
+    unit: int = 10 ** (digits - CENT_PLACES)
+    cents, rest = divmod(total, unit)
+    return cents + (2 * rest > unit or (2 * rest == unit and cents % 2 == 1))
 
 
 def _position_units(
@@ -107,16 +120,22 @@ def _position_units(
     """For each account what its positions are worth in the smallest unit, billionths of a share times the
     last place of any price, and whether one of them has no price.
 
-    Arrays of Python's own whole numbers: exact at any size, and summed in one go.
+    Where one of them could be too large for 64 bits, with Python's own whole numbers: exact at any size.
     """
     units = [int(prices[s].scaleb(price_places)) if s in prices else 0 for s in block.symbols]
-    worth = block.nanos.astype(object) * np.array(units, object)[block.symbol_of]
+    sizes = np.diff(block.starts)
+    most = int(block.nanos.max(initial=0)) * max(units, default=0) * int(sizes.max(initial=0))
+    exact: Any = np.int64 if most < INT64_END else object
+    worth = block.nanos.astype(exact) * np.array(units, exact)[block.symbol_of]
     missing = np.array([s not in prices for s in block.symbols], np.int64)[block.symbol_of]
     return _sums(worth, block.starts), [count > 0 for count in _sums(missing, block.starts)]
 
 
 def _sums(entries: NDArray[Any], starts: NDArray[np.int64]) -> list[int]:
-    """The sum of each account's entries, which are those from its start to the next one's."""
+    """The sum of each account's entries, which are those from its start to the next one's.
+
+    Sums that run over are no harm: what is between two of them comes out right, if that fits.
+    """
     until = np.concatenate((np.zeros(1, entries.dtype), np.cumsum(entries)))
     sums: list[int] = (until[starts[1:]] - until[starts[:-1]]).tolist()
     return sums

@@ -158,7 +158,7 @@ def roster(tx: Tx, shard: int) -> Roster:
         """SELECT e.seq, e.id, e.account_id, e.strategy_id, e.state = 'paused' AS paused,
                   COALESCE(e.last_rebalanced_at, -1) AS last_rebalanced_at,
                   e.evaluated_on, e.evaluated_version, COALESCE(e.next_due_at, -1) AS next_due_at
-           FROM enrollments e WHERE e.shard = :shard AND e.state <> 'ended' ORDER BY e.seq""",
+           FROM enrollments e WHERE e.shard = :shard AND e.state <> 'ended' ORDER BY e.account_id""",
         shard=shard,
     )
     working = tx.rows(
@@ -167,13 +167,14 @@ def roster(tx: Tx, shard: int) -> Roster:
         shard=shard,
     )
     busy = {row["account_id"] for row in working}
+    account_ids = [row["account_id"] for row in rows]
     return Roster(
         seqs=np.array([row["seq"] for row in rows], np.int64),
         ids=[row["id"] for row in rows],
-        account_ids=[row["account_id"] for row in rows],
+        account_ids=account_ids,
         strategy_ids=[row["strategy_id"] for row in rows],
         paused=np.array([row["paused"] for row in rows], np.bool_),
-        open_run=np.array([row["account_id"] in busy for row in rows], np.bool_),
+        open_run=np.array([account_id in busy for account_id in account_ids], np.bool_),
         last_rebalanced_at=np.array([row["last_rebalanced_at"] for row in rows], np.int64),
         evaluated_on=[row["evaluated_on"] for row in rows],
         evaluated_version=np.array([row["evaluated_version"] for row in rows], np.int64),
