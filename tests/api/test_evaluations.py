@@ -3,6 +3,7 @@
 A is at $400 and B at $100: A 15 and B 40 are the $10,000 of 60/40.
 """
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -27,17 +28,19 @@ def test_every_key_of_an_evaluation_is_always_there(world: World) -> None:
     portfolio_id = world.portfolio(lines, band("5"), calendar("quarterly", "15"), cooldown_days=1)
     subscription_id = world.subscribe(world.account(**{a: "15", b: "40"}), portfolio_id)
     world.settle()
-    ends_on = world.later(days=1).date().isoformat()
+    rebalanced_at = world.now()
+    world.next_day()
+    today = world.now().date().isoformat()
     world.set_prices({a: "420"})
     world.settle()
     shown = latest(world, subscription_id)
     next_on = shown.pop("next_calendar_on")
-    assert next_on > ends_on
+    assert next_on > today
     assert shown == {
         "evaluated_at": world.get("/sandbox/clock")["now"],
         "portfolio_id": portfolio_id,
         "portfolio_version": 1,
-        "session_on": ends_on,
+        "session_on": today,
         "outcome": "not_triggered",
         "reason": "NOTHING_DUE",
         "reason_details": "no condition is met",
@@ -56,7 +59,7 @@ def test_every_key_of_an_evaluation_is_always_there(world: World) -> None:
         ],
         "free_cash": "0",
         "invest_cash_min": "10",
-        "cooldown_ends_on": ends_on,
+        "cooldown_ends_on": (rebalanced_at + timedelta(days=1)).date().isoformat(),
         "next_due_at": None,
     }
 
@@ -67,7 +70,7 @@ def test_a_run_is_found_from_the_evaluation_that_made_it(world: World) -> None:
     account_id = world.account(**{a: "15", b: "40"})
     subscription_id = world.subscribe(account_id, portfolio_id)
     world.settle()
-    world.later(days=1)
+    world.next_day()
     world.set_prices({a: "500"})
     world.settle()
     made = world.runs(account_id)[-1]

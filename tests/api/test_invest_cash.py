@@ -30,7 +30,7 @@ def follower(
     world.subscribe(account_id, world.portfolio(wanted, *conditions, cooldown_days=cooldown_days))
     world.settle()
     assert world.statuses(account_id) == [REBALANCED]
-    world.later(days=1)
+    world.next_day()
     world.settle()
     return account_id
 
@@ -76,7 +76,7 @@ def test_zero_as_the_threshold_never_invests(start_server: StartServer, new_worl
     for amount in ("0.01", "10.01", "100000"):
         world.pay_in(account_id, amount)
         world.settle()
-        world.later(days=1)
+        world.next_day()
         world.settle()
     assert since(world, account_id) == []
     world.open_market()
@@ -215,7 +215,7 @@ def test_cash_is_invested_at_most_once_a_session(world: World) -> None:
         world.later(minutes=30)
     assert since(world, account_id) == [INVESTED]
     assert world.held(account_id)["cash"] == "200"
-    world.later(days=1)
+    world.next_day()
     world.settle()
     assert since(world, account_id) == [INVESTED] * 2
     assert world.held(account_id)["cash"] == "0"
@@ -231,7 +231,7 @@ def test_a_run_asked_for_in_between_gives_no_second_chance(world: World, kind: s
     world.pay_in(account_id, "100")
     world.settle()
     assert since(world, account_id) == [INVESTED, (kind, "COMPLETED_SUCCESS")]
-    world.later(days=1)
+    world.next_day()
     world.settle()
     assert since(world, account_id)[2:] == [INVESTED]
 
@@ -285,7 +285,7 @@ def test_after_a_full_rebalance_of_the_session_cash_waits_for_the_next(world: Wo
     world.later(hours=3)
     world.settle()
     assert since(world, account_id) == [REBALANCED]
-    world.later(hours=21)
+    world.next_day()
     world.settle()
     assert since(world, account_id) == [REBALANCED, INVESTED]
 
@@ -309,7 +309,7 @@ def test_at_night_and_in_the_last_half_hour_cash_waits(world: World) -> None:
     world.pay_in(account_id, "100")
     world.settle()
     assert since(world, account_id) == []
-    world.later(hours=17.5)
+    world.next_day()
     world.settle()
     assert since(world, account_id) == [INVESTED]
 
@@ -360,7 +360,7 @@ def test_the_first_money_makes_a_full_rebalance_whatever_the_threshold(world: Wo
     assert world.runs(account_id)[0]["orders"] == []
     path = f"{SUBSCRIPTIONS}/{subscription_id}"
     assert world.get(path)["last_rebalanced_at"] is None
-    world.later(days=1)
+    world.next_day()
     world.settle()
     world.pay_in(account_id, amount)
     world.settle()
@@ -368,7 +368,7 @@ def test_the_first_money_makes_a_full_rebalance_whatever_the_threshold(world: Wo
     assert [run["initiated_from"] for run in world.runs(account_id)] == ["system", "system"]
     assert world.held(account_id)["cash"] == "0"
     assert world.get(path)["last_rebalanced_at"] == world.get("/sandbox/clock")["now"]
-    world.later(days=1)
+    world.next_day()
     world.pay_in(account_id, "100")
     world.settle()
     assert world.statuses(account_id)[2:] == [INVESTED]

@@ -58,6 +58,7 @@ def test_every_key_of_a_portfolio_is_always_there(world: World) -> None:
             {"type": "calendar", "sub_type": "quarterly", "percent": None, "day": "15"},
             {"type": "on_portfolio_update", "sub_type": None, "percent": None, "day": None},
         ],
+        "on_ineligible": "needs_adjustment",
     }
     assert world.get(f"{PORTFOLIOS}/{stored['id']}") == stored
     assert world.get(PORTFOLIOS) == [stored]

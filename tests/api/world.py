@@ -230,6 +230,10 @@ class World:
         self.set_clock(now)
         return now
 
+    def next_day(self) -> None:
+        """The next morning on which the market is open, whatever the holidays."""
+        self.set_clock(next_morning(self.now()))
+
     def set_faults(self, **faults: Json) -> None:
         self.server.moved = True
         self.put("/sandbox/faults", faults)

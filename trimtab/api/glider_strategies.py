@@ -220,7 +220,7 @@ def _version_out(
 def _refuse_assets(call: Call, targets: Sequence[Target]) -> None:
     """The first gate: every asset is known and may be traded. All that are not are named."""
     try:
-        strategy_actions.refuse_ineligible_assets(call.front.desk, _symbols(targets))
+        strategy_actions.refuse_ineligible_assets(call.front.desk, asset_symbols(targets))
     except IneligibleAssets as error:
         lines = {symbol: i for i, symbol in reversed(list(enumerate(_symbols(targets))))}
         raise Invalid(

@@ -45,10 +45,11 @@ from trimtab.store.holdings import Block
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """What is due for one enrollment, whose account stands in this row of the mirror."""
+    """What is due for one enrollment; `seq` is its place among all, `row` its account's in the mirror."""
 
     enrollment: Enrollment
     strategy: Strategy
+    seq: int
     row: int
     due: tuple[Due, ...]
 
@@ -172,8 +173,15 @@ def _evaluate(followers: Followers, place: int, *, exactly: _Exactly, findings: 
     findings.evaluated.add(enrollment.id)
     findings.mark([enrollment.id], standing.session_on, version=version)
     if verdict.due:
-        call = _Call(enrollment=enrollment, strategy=standing.strategy, row=row, due=verdict.due)
-        findings.calls.append(call)
+        findings.calls.append(
+            _Call(
+                enrollment=enrollment,
+                strategy=standing.strategy,
+                seq=int(exactly.world.roster.seqs[followers.members[place]]),
+                row=row,
+                due=verdict.due,
+            )
+        )
     next_at = next_due(enrollment, standing.strategy, now=standing.now)
     if next_at is not None and next_at != enrollment.next_due_at:
         findings.moved.append((enrollment, next_at))
@@ -233,7 +241,8 @@ def _first_free(tx: Tx, turn: Turn, findings: _Findings, *, active: set[str]) ->
     slots = {due.slot for call in findings.calls for due in call.due}
     taken = runs.slots_taken(tx, turn.shard, accounts, slots=slots) if accounts else set()
     queued = []
-    for call in findings.calls:
+    # In the order in which they enrolled: account ids are chance.
+    for call in sorted(findings.calls, key=lambda call: call.seq):
         free = next((due for due in call.due if (call.enrollment.account_id, due.slot) not in taken), None)
         cause = Note(call.due[0].cause)
         if call.enrollment.id not in active:
