@@ -26,6 +26,8 @@ RUNS = "/v1/rebalancing/runs"
 # What every shared server sells, at prices that no test changes.
 PRICES = {"SPY": "400", "TLT": "100", "GLD": "250"}
 WEDNESDAY = 2
+# Those that can be a Wednesday: Juneteenth, the Fourth of July, Christmas and New Year.
+HOLIDAYS = {(6, 19), (7, 4), (12, 25), (1, 1)}
 FIRST_MORNING = datetime(2026, 3, 4, 15, tzinfo=UTC)
 
 Json = Any
@@ -246,11 +248,11 @@ class World:
 
 
 def next_morning(after: datetime) -> datetime:
-    """The next Wednesday at 15:00 UTC: an hour in which New York trades all year, on a day without holidays
-    until 2029.
-    """
+    """The next Wednesday on which New York trades, at 15:00 UTC: an hour in which it does all year."""
     day = after + timedelta(days=1)
     day += timedelta(days=(WEDNESDAY - day.weekday()) % 7)
+    while (day.month, day.day) in HOLIDAYS:
+        day += timedelta(days=7)
     return day.replace(hour=15, minute=0, second=0, microsecond=0)
 
 
