@@ -357,7 +357,8 @@ def test_a_deadlock_is_tried_again_and_both_get_through(postgres_db: PostgresDat
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(cross, "a", "b"), pool.submit(cross, "b", "a")]:
             done.result(PATIENCE_S)
-    assert len(attempts) == 3
+    # Three as a rule: who comes again at once may find the other in the way once more.
+    assert len(attempts) >= 3
     sizes = postgres_db.read(lambda tx: [row["size"] for row in tx.rows("SELECT size FROM things")])
     assert sizes == [2, 2]
 
