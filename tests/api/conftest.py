@@ -57,6 +57,19 @@ def server(
         assert found.returncode == 0, f"what the tests left behind breaks an invariant:\n{found.stdout}"
 
 
+@pytest.fixture(scope="module")
+def two_servers(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two servers of one PostgreSQL database."""
+    with (
+        databases("postgres") as url,
+        running(url, tmp_path_factory.mktemp("first")) as one,
+        running(url, tmp_path_factory.mktemp("second")) as two,
+    ):
+        yield [one, two]
+        assert [one.unforeseen(), two.unforeseen()] == ["", ""]
+        assert audit(one).returncode == 0
+
+
 @pytest.fixture(scope="session")
 def database_of() -> Iterator[Callable[[Server], Database]]:
     """The database behind a server, opened beside it."""

@@ -18,8 +18,8 @@ from alpaca.broker.enums import RunStatus
 from alpaca.broker.models import RebalancingRun
 from alpaca.common.exceptions import APIError
 
-from tests.api.conftest import Databases, NewWorld, StartServer
-from tests.api.servers import NO_TLS, Server, audit, running
+from tests.api.conftest import NewWorld, StartServer
+from tests.api.servers import NO_TLS, Server
 from tests.api.world import RUNS, SUBSCRIPTIONS, Json, World, weights
 from trimtab.store import freezes
 from trimtab.store.freezes import Freeze
@@ -253,19 +253,6 @@ def test_many_cancels_at_once_are_all_answered_well(world: World, moment: Moment
     mend(world)
     world.settle()
     assert_ended(world, moment, account_id=account_id, run_id=run_id)
-
-
-@pytest.fixture
-def two_servers(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Two servers of one PostgreSQL database."""
-    with (
-        databases("postgres") as url,
-        running(url, tmp_path_factory.mktemp("first")) as one,
-        running(url, tmp_path_factory.mktemp("second")) as two,
-    ):
-        yield [one, two]
-        assert [one.unforeseen(), two.unforeseen()] == ["", ""]
-        assert audit(one).returncode == 0
 
 
 def test_cancels_at_two_servers_at_once_are_all_answered_well(

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from tests.api import mortal_server
-from tests.api.conftest import KINDS, Databases, NewWorld, StartServer
-from tests.api.servers import NO_TLS, Server, answers_with, audit, respawn, running
+from tests.api.conftest import KINDS, NewWorld, StartServer
+from tests.api.servers import NO_TLS, Server, answers_with, audit, respawn
 from tests.api.test_keys import within_one_minute
 from tests.api.world import PORTFOLIOS, RUNS, SUBSCRIPTIONS, Json, World, make_key, weights
 from trimtab.database import sqlite_path
@@ -429,18 +429,6 @@ def test_while_the_first_is_running_the_second_is_told_so(world: World, new_ask:
 # Servers of the tests' own.
 
 
-@pytest.fixture(scope="module")
-def two_servers(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Two servers of one PostgreSQL database."""
-    with (
-        databases("postgres") as url,
-        running(url, tmp_path_factory.mktemp("first")) as one,
-        running(url, tmp_path_factory.mktemp("second")) as two,
-    ):
-        yield [one, two]
-        assert audit(one).returncode == 0
-
-
 @every_route
 def test_of_clients_who_race_at_two_servers_one_acts(
     two_servers: list[Server], new_world: NewWorld, new_ask: NewAsk
@@ -459,7 +447,6 @@ def test_of_clients_who_race_at_two_servers_one_acts(
             assert made(before, after) == ask.makes
             assert send(one, ask, key).content == content
             assert everything(one) == after
-    assert all(server.unforeseen() == "" for server in two_servers)
 
 
 def test_a_request_too_many_spends_no_key(start_server: StartServer, new_world: NewWorld) -> None:

@@ -467,13 +467,20 @@ def found(world: World, prices: Mapping[str, str] = PRICES) -> World:
 
 
 @contextmanager
-def new_world(site: Site, setup: Setup = PLAIN) -> Iterator[World]:
+def placed_world(site: Site, setup: Setup = PLAIN) -> Iterator[tuple[Place, World]]:
+    """A new world and where it is, for others to come there as well."""
     with site.empty() as place:
         world = found(open_world(place, setup))
         try:
-            yield world
+            yield place, world
         finally:
             world.close()
+
+
+@contextmanager
+def new_world(site: Site, setup: Setup = PLAIN) -> Iterator[World]:
+    with placed_world(site, setup) as (_, world):
+        yield world
 
 
 @contextmanager

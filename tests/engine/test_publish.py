@@ -1,13 +1,11 @@
 """One feed for all: nothing that was committed is lost, told twice or told too early, whoever publishes."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
-from tests.engine.desks import MONDAY, TENANT, Place, PostgresSite, World, found, open_world
+from tests.engine.desks import MONDAY, TENANT, PostgresSite, World, placed_world
 from tests.engine.interleaving import PATIENCE_S, Stop, Watched, desk_on, wait_for_a_lock
 from tests.engine.machine import Machine
 from tests.engine.racers import ACCOUNTS, race
@@ -123,7 +121,7 @@ def test_what_was_committed_before_a_crash_is_published_by_the_next(world: World
 def test_a_publisher_that_dies_in_its_commit_has_done_nothing(
     postgres_site: PostgresSite, held_at: str
 ) -> None:
-    with a_world(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         ann_asked_for(world)
         db = Watched(place.main_url)
 
@@ -142,19 +140,9 @@ def test_a_publisher_that_dies_in_its_commit_has_done_nothing(
 # Several writers, several publishers.
 
 
-@contextmanager
-def a_world(site: PostgresSite) -> Iterator[tuple[Place, World]]:
-    with site.empty() as place:
-        world = found(open_world(place))
-        try:
-            yield place, world
-        finally:
-            world.close()
-
-
 def test_two_publishers_take_turns(postgres_site: PostgresSite) -> None:
     """The second waits for the first, and finds nothing left."""
-    with a_world(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         ann_asked_for(world)
         publish(world.desk)
         world.cancel(world.runs("ann")[0])
@@ -175,7 +163,7 @@ def test_two_publishers_take_turns(postgres_site: PostgresSite) -> None:
 
 def test_a_publisher_and_the_engine_never_wait_for_each_other(postgres_site: PostgresSite) -> None:
     """It has the run in hand that the engine is about to change."""
-    with a_world(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         ann_asked_for(world)
         db = Watched(place.main_url)
         stop = Stop("UPDATE feed_head")
@@ -193,7 +181,7 @@ def test_a_publisher_and_the_engine_never_wait_for_each_other(postgres_site: Pos
 
 def test_a_commit_that_comes_late_is_not_passed_over(postgres_site: PostgresSite) -> None:
     """Its place in the outbox is before that of a commit that has been published already."""
-    with a_world(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         for account_id in ("ann", "bob"):
             world.open_account(account_id, "1000")
         strategy = mix(world)
@@ -226,7 +214,7 @@ def ids_after(db: Database, after: str = "") -> list[str]:
 
 def test_many_writers_and_two_publishers_at_once(postgres_site: PostgresSite) -> None:
     """Clients ask and cancel in threads, the engine works, and whoever looks sees a feed that only grows."""
-    with a_world(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         for account_id in ACCOUNTS:
             world.open_account(account_id, "1000", SPY="10", GLD="25")
         strategy = mix(world)

@@ -5,15 +5,14 @@ cooldown is 60 seconds and counts from the end of the last run of the enrollment
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.engine.desks import Place, PostgresSite, World, found, open_world, targets
+from tests.engine.desks import Place, PostgresSite, World, placed_world, targets
 from tests.engine.interleaving import Stop, Watched, desk_on, notice_deadlocks_soon, wait_for_a_lock
 from tests.engine.intervals import (
     BALANCED,
@@ -452,16 +451,6 @@ def test_a_trigger_and_the_end_of_following_leave_no_run_behind(world: World) ->
 # The same on PostgreSQL, one held in the middle while the other comes.
 
 
-@contextmanager
-def a_place(site: PostgresSite) -> Iterator[tuple[Place, World]]:
-    with site.empty() as place:
-        world = found(open_world(place))
-        try:
-            yield place, world
-        finally:
-            world.close()
-
-
 def held(
     place: Place, world: World, *, first: Callable[[Desk], object], at: str, second: Callable[[Desk], object]
 ) -> list[object]:
@@ -493,7 +482,7 @@ def held(
 
 
 def test_a_trigger_waits_for_one_under_way_and_returns_its_run(postgres_site: PostgresSite) -> None:
-    with a_place(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         enrollment = followed(world, mix(world))
         world.clock.now = START + HOUR
 
@@ -506,7 +495,7 @@ def test_a_trigger_waits_for_one_under_way_and_returns_its_run(postgres_site: Po
 
 
 def test_a_trigger_waits_for_a_sweep_under_way_and_returns_its_run(postgres_site: PostgresSite) -> None:
-    with a_place(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         enrollment = followed(world, mix(world))
         world.clock.now = START + DAY
         _, run = held(
@@ -524,7 +513,7 @@ def test_a_trigger_waits_for_a_sweep_under_way_and_returns_its_run(postgres_site
 def test_a_trigger_that_waits_for_the_end_of_following_is_told_that_it_has_ended(
     postgres_site: PostgresSite,
 ) -> None:
-    with a_place(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         enrollment = followed(world, mix(world))
         world.clock.now = START + HOUR
         _, answer = held(
@@ -539,7 +528,7 @@ def test_a_trigger_that_waits_for_the_end_of_following_is_told_that_it_has_ended
 
 
 def test_the_end_of_following_waits_for_a_trigger_and_cancels_its_run(postgres_site: PostgresSite) -> None:
-    with a_place(postgres_site) as (place, world):
+    with placed_world(postgres_site) as (place, world):
         enrollment = followed(world, mix(world))
         world.clock.now = START + HOUR
         run, _ = held(

@@ -9,9 +9,8 @@ import pytest
 from tests.store.rows import NOON
 from trimtab.core.enrollment import Flow
 from trimtab.database import Database
-from trimtab.store import flows, tenants
+from trimtab.store import flows
 from trimtab.store.flows import Answer
-from trimtab.store.tenants import Key
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -37,22 +36,10 @@ def flow(**changes: Any) -> Flow:
 
 
 @pytest.fixture
-def stored(db: Database) -> Database:
+def stored(keyed: Database) -> Database:
     """One flow, and two keys of its tenant."""
-    for key_id in ("key", "second"):
-        key = Key(
-            key_id=key_id,
-            tenant_id="acme",
-            tenant_name="Acme",
-            secret_hash="hash",
-            scopes=frozenset(),
-            created_at=NOON,
-            expires_at=None,
-            revoked_at=None,
-        )
-        db.write(lambda tx, key=key: tenants.insert_key(tx, key))  # type: ignore[misc]
-    db.write(lambda tx: flows.insert(tx, flow()))
-    return db
+    keyed.write(lambda tx: flows.insert(tx, flow()))
+    return keyed
 
 
 def found(db: Database, *, key_id: str = "key", after: timedelta = timedelta(0)) -> object:

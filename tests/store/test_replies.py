@@ -7,34 +7,15 @@ import pytest
 
 from tests.store.rows import NOON
 from trimtab.database import Database, Tx
-from trimtab.store import replies, tenants
+from trimtab.store import replies
 from trimtab.store.flows import Answer
 from trimtab.store.replies import Anchor
-from trimtab.store.tenants import Key
 
 DAY = timedelta(hours=24)
 MICROSECOND = timedelta(microseconds=1)
 ANCHOR = Anchor(tenant_id="acme", key_id="key", method="POST", path="/v1/runs", idempotency_key="one")
 FIRST = Answer(body_hash="a" * 64, status=200, text='{"name":"Größe ✓","n":"\\u0001"}')
 SECOND = Answer(body_hash="b" * 64, status=422, text="{}")
-
-
-@pytest.fixture
-def keyed(db: Database) -> Database:
-    """Two tenants, with two keys of the first."""
-    for key_id in ("key", "second"):
-        key = Key(
-            key_id=key_id,
-            tenant_id="acme",
-            tenant_name="Acme",
-            secret_hash="hash",
-            scopes=frozenset(),
-            created_at=NOON,
-            expires_at=None,
-            revoked_at=None,
-        )
-        db.write(lambda tx, key=key: tenants.insert_key(tx, key))  # type: ignore[misc]
-    return db
 
 
 def keep(db: Database, given: Answer, anchor: Anchor = ANCHOR, *, after: timedelta = 0 * DAY) -> object:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.rows import LATER, NOON, strategy
+from tests.store.rows import LATER, NOON, insert_run, strategy
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.strategy import (
     AssetTarget,
@@ -19,7 +19,7 @@ from trimtab.core.strategy import (
     StrategyTarget,
 )
 from trimtab.database import Database
-from trimtab.store import strategies
+from trimtab.store import runs, strategies
 from trimtab.store.enrollments import Page
 from trimtab.store.strategies import StrategyFilter, Version
 
@@ -92,7 +92,15 @@ def test_a_hidden_strategy_is_no_tenants_but_the_engine_finds_it(db: Database) -
         "mix"
     ]
     assert db.read(lambda tx: strategies.heads(tx, ["own"])) == {"own": hidden}
-    assert {each.id for each in db.read(strategies.not_ended)} == {"mix", "own"}
+    assert [each.id for each in db.read(strategies.in_use)] == ["mix"]
+
+
+def test_a_hidden_strategy_is_in_use_while_its_run_is_open(db: Database) -> None:
+    db.write(lambda tx: strategies.insert(tx, strategy(id="own", hidden=True)))
+    insert_run(db, strategy_id="own", enrollment_id=None)
+    assert {each.id for each in db.read(strategies.in_use)} == {"mix", "own"}
+    db.write(lambda tx: runs.cancel_queued(tx, "run", reason=None, now=LATER))
+    assert [each.id for each in db.read(strategies.in_use)] == ["mix"]
 
 
 def test_strategies_are_suspended_together_and_what_has_ended_stays_ended(db: Database) -> None:
@@ -102,7 +110,7 @@ def test_strategies_are_suspended_together_and_what_has_ended_stays_ended(db: Da
     db.write(lambda tx: strategies.suspend(tx, ["mix", "two", "gone", "none"], LATER))
     db.write(lambda tx: strategies.suspend(tx, [], LATER))
     expected = replace(strategy(), status=StrategyStatus.NEEDS_ADJUSTMENT, updated_at=LATER)
-    assert {each.id: each.status for each in db.read(strategies.not_ended)} == dict.fromkeys(
+    assert {each.id: each.status for each in db.read(strategies.in_use)} == dict.fromkeys(
         ["mix", "two"], StrategyStatus.NEEDS_ADJUSTMENT
     )
     assert db.read(lambda tx: strategies.one(tx, "acme", "mix")) == expected

@@ -79,13 +79,14 @@ def all_followers(world: World) -> Iterator[Followers]:
 
 def rules_of(strategy: Strategy, world: World) -> Rules:
     weights = renamed(weights_of(strategy, world.heads), world.assets)
-    present = {asset.symbol: asset for asset in world.assets.values()}
-    freezes = strategy.on_ineligible is OnIneligible.FREEZE_LINE
+    frozen = frozenset[str]()
+    if strategy.on_ineligible is OnIneligible.FREEZE_LINE:
+        frozen = ineligible(weights.assets, {asset.symbol: asset for asset in world.assets.values()})
     return Rules(
         weights=weights,
         bands=strategy.definition.bands,
         policy=world.desk.evaluation.for_strategy(strategy),
-        frozen=ineligible(weights.assets, present) if freezes else frozenset(),
+        frozen=frozen,
     )
 
 

@@ -128,13 +128,11 @@ def _by_line(valued: Valued, rules: Rules, *, rows: Places) -> tuple[Floats, Pla
     """
     symbols = [symbol for symbol, _ in rules.watched if symbol is not None]
     entries = _entries(valued.block, rows, symbols=symbols)
-    held = np.zeros((len(rows), len(rules.watched) + 1))
-    inside = entries.column >= 0
-    held[entries.member[inside], entries.column[inside]] = valued.values[entries.entry[inside]]
+    held = entries.values(valued, shape=(len(rows), len(rules.watched) + 1))
     if rules.weights.names_cash:
         held[:, len(symbols)] = valued.cash[rows]
     frozen = [i for i, symbol in enumerate(valued.block.symbols) if symbol in rules.frozen]
-    found = np.flatnonzero(~inside & ~np.isin(entries.symbol, frozen))
+    found = np.flatnonzero((entries.column < 0) & ~np.isin(entries.symbol, frozen))
     outside = np.full(len(rows), -1)
     if len(found):
         # In the order of their value: of what is written to one place, the last stays.
@@ -154,6 +152,13 @@ class _Entries:
     member: Places
     symbol: Places
     column: Places
+
+    def values(self, valued: Valued, *, shape: tuple[int, int]) -> Floats:
+        """Dollars by account and by symbol asked for."""
+        held = np.zeros(shape)
+        inside = self.column >= 0
+        held[self.member[inside], self.column[inside]] = valued.values[self.entry[inside]]
+        return held
 
 
 def _entries(block: Block, rows: Places, *, symbols: Sequence[str]) -> _Entries:
@@ -198,9 +203,7 @@ def _free_cash(valued: Valued, rules: Rules, *, rows: Places) -> Floats:
     frozen = [(s, float(t)) for s, t in rules.weights.assets.items() if s in rules.frozen]
     if frozen:
         entries = _entries(valued.block, rows, symbols=[symbol for symbol, _ in frozen])
-        inside = entries.column >= 0
-        held = np.zeros((len(rows), len(frozen)))
-        held[entries.member[inside], entries.column[inside]] = valued.values[entries.entry[inside]]
+        held = entries.values(valued, shape=(len(rows), len(frozen)))
         wanted = equity[:, None] * buffered * np.array([target / 100 for _, target in frozen])
         free -= np.maximum(wanted - held, 0).sum(axis=1)
     return free

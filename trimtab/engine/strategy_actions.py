@@ -36,7 +36,7 @@ from trimtab.core.strategy import (
     validate,
 )
 from trimtab.database import Tx
-from trimtab.engine.cases import with_nested
+from trimtab.engine.cases import ineligible, with_nested
 from trimtab.engine.desk import Desk, store_nothing
 from trimtab.engine.renames import follow_renames
 from trimtab.store import enrollments, preferences, shards, strategies
@@ -254,7 +254,7 @@ def review_assets(desk: Desk) -> None:
     there is nothing to review by.
     """
     now = desk.clock()
-    heads = desk.db.read(strategies.not_ended)
+    heads = desk.db.read(strategies.in_use)
     named = {head.id: asset_symbols(head.definition.targets) for head in heads}
     symbols = {symbol for found in named.values() for symbol in found}
     try:
@@ -264,8 +264,8 @@ def review_assets(desk: Desk) -> None:
         return
     follow_renames(desk, heads, known=known)
     working = {head.id: head for head in heads if head.status is StrategyStatus.ACTIVE}
-    ineligible = {symbol for symbol in symbols if _why_ineligible(known.get(symbol)) is not None}
-    hit = _suspended({id_ for id_ in working if ineligible & set(named[id_])}, working)
+    lost = ineligible(symbols, known)
+    hit = _suspended({id_ for id_ in working if lost & set(named[id_])}, working)
     if hit:
 
         def store(tx: Tx) -> None:

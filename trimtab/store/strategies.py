@@ -226,9 +226,20 @@ def heads(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
     return {row["id"]: _strategy(row) for row in rows}
 
 
-def not_ended(tx: Tx) -> Sequence[Strategy]:
-    """Every strategy that may still be followed, hidden ones too: those whose assets are reviewed."""
-    return [_strategy(row) for row in tx.rows(_HEADS + " WHERE s.status <> 'inactive'")]
+def in_use(tx: Tx) -> Sequence[Strategy]:
+    """Every strategy that may still be followed, and the hidden ones of open runs: those whose assets are
+    reviewed. The hidden ones of runs that have ended stay for good, and nobody follows them again.
+    """
+    rows = tx.rows(
+        _HEADS  # noqa: S608 - a constant
+        + """ WHERE s.status <> 'inactive' AND s.hidden = 0
+              UNION ALL """
+        + _HEADS
+        + """ WHERE s.status <> 'inactive' AND s.hidden = 1
+              AND s.id IN (SELECT strategy_id FROM runs
+                           WHERE state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))"""
+    )
+    return [_strategy(row) for row in rows]
 
 
 def calendars(tx: Tx) -> set[str]:

@@ -20,6 +20,8 @@ CREATE INDEX evaluations_at ON evaluations (shard, at);
 
 ALTER TABLE strategies ADD COLUMN on_ineligible TEXT NOT NULL DEFAULT 'needs_adjustment'
     CHECK (on_ineligible IN ('needs_adjustment', 'freeze_line'));
+-- Every run with weights of its own leaves a hidden one, and nobody looks for it again.
+CREATE INDEX strategies_listed ON strategies (id) WHERE hidden = 0;
 """
 
 
