@@ -55,6 +55,11 @@ def order(
     )
 
 
+def named(*client_order_ids: str) -> list[Order]:
+    """Orders to ask the paper broker about: it goes by their ids alone."""
+    return [order(client_order_id, Side.BUY, notional="1") for client_order_id in client_order_ids]
+
+
 @dataclass
 class Market:
     """SPY costs $400, TLT $125.50; ann has $1,000 and 10 SPY, bob has $50 and nothing else."""
@@ -86,7 +91,7 @@ class Market:
         """What the broker now says about an order that it accepted."""
         assert isinstance(outcome, Accepted), outcome
         client_order_id = outcome.report.client_order_id
-        return self.broker.lookup([client_order_id])[client_order_id]
+        return self.broker.lookup(named(client_order_id))[client_order_id]
 
     def cash(self, account_id: str = "ann") -> Decimal:
         return self.broker.account(account_id).holdings.cash

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.brokers.market import Market, order, refusal
+from tests.brokers.market import Market, named, order, refusal
 from tests.brokers.replay import assert_same, replay
 from trimtab.brokers.broker import Accepted
 from trimtab.brokers.paper_actions import ActionKind, Event
@@ -173,7 +173,7 @@ def test_a_new_symbol_takes_everything_with_it(market: Market) -> None:
     assert refusal(market.buy(notional="10")) == "no asset SPY"
     assert isinstance(market.send(sent), Accepted), "sent again, it is the same order"
     market.clock.forward(30)
-    report = market.broker.lookup(["open"])["open"]
+    report = market.broker.lookup(named("open"))["open"]
     assert (report.state, report.symbol) == (OrderState.FILLED, "NEW")
     # 4 × $400 × (1 - 1,600 / 1,000,000)
     assert (market.positions(), market.cash()) == ({"NEW": Decimal(6)}, Decimal("2597.44"))

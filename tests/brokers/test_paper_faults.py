@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.brokers.market import OPENING, Market, fills, order
+from tests.brokers.market import OPENING, Market, fills, named, order
 from trimtab.brokers.broker import Accepted, Refused, Unknown
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_faults import Faults, parse_faults, stored_faults
@@ -123,7 +123,7 @@ class TestReject:
         rejected = order("rejected", Side.BUY, symbol="TLT", notional="1000")
         other = order("other", Side.BUY, notional="1000")
         market.broker.submit([rejected, other])
-        assert market.broker.lookup(["other"])["other"].state is OrderState.FILLED
+        assert market.broker.lookup(named("other"))["other"].state is OrderState.FILLED
 
     def test_what_is_refused_anyway_is_not_accepted_first(self, market: Market) -> None:
         market.broker.set_faults({"reject": ["TLT"]})
@@ -242,6 +242,8 @@ class TestFillDelay:
                 market.buy(notional="10")
             case "accounts":
                 assert market.broker.accounts(["ann"])["ann"].holdings.cash == Decimal(1400)
+            case "lookup" | "cancel":
+                getattr(market.broker, question)(named("unknown"))
             case _:
                 getattr(market.broker, question)(["unknown"])
         assert market.cash() == Decimal(1400)
@@ -306,7 +308,7 @@ class TestLostReply:
     def test_accepted_but_unknown(self, market: Market) -> None:
         market.broker.set_faults({"lost_reply": 1})
         assert isinstance(market.send(order("one", Side.SELL, quantity="1")), Unknown)
-        assert market.broker.lookup(["one"])["one"].state is OrderState.FILLED
+        assert market.broker.lookup(named("one"))["one"].state is OrderState.FILLED
 
     def test_a_second_send_is_answered(self, market: Market) -> None:
         market.broker.set_faults({"lost_reply": 1})
@@ -338,16 +340,22 @@ class TestOutage:
         market.broker.set_faults({"outage": True})
         market.clock.forward(60)
         asked = market.broker
-        for ask in (asked.accounts, asked.assets, asked.prices, asked.lookup, asked.cancel):
+        questions = (
+            lambda: asked.accounts(["ann"]),
+            lambda: asked.assets(["SPY"]),
+            lambda: asked.prices(["SPY"]),
+            lambda: asked.lookup(named("open")),
+            lambda: asked.cancel(named("open")),
+            lambda: asked.feed(0),
+        )
+        for ask in questions:
             with pytest.raises(BrokerDown):
-                ask(["open"])
-        with pytest.raises(BrokerDown):
-            asked.feed(0)
+                ask()
         before = asked.read_ledger()
         assert isinstance(market.send(order("one", Side.SELL, quantity="1")), Unknown)
         assert asked.read_ledger() == before
         asked.set_faults({})
-        assert set(asked.lookup(["open", "one"])) == {"open"}
+        assert set(asked.lookup(named("open", "one"))) == {"open"}
         assert market.cash() == Decimal(1400)
 
     def test_the_owner_may_go_on(self, market: Market) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.brokers.market import OPENING, Market, fills, order, refusal
+from tests.brokers.market import OPENING, Market, fills, named, order, refusal
 from trimtab.brokers.broker import Accepted, OrderReport
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import SCHEMA
@@ -68,7 +68,7 @@ def test_both_halves_of_an_order_trade_alike(market: Market) -> None:
     market.broker.set_faults({"partial_fill": 1})
     market.send(order("one", B, quantity="2"))
     market.clock.forward(1)
-    report = market.broker.lookup(["one"])["one"]
+    report = market.broker.lookup(named("one"))["one"]
     assert (report.state, fills(report)) == (OrderState.FILLED, [(Decimal(1), Decimal(432))] * 2)
 
 
@@ -182,9 +182,9 @@ def test_the_price_counts_at_which_it_would_execute(
     limit = "404" if side is B else "396"
     market.send(order("one", side, quantity="1", worst_price=limit))
     market.broker.set_prices({"SPY": Decimal(now)})
-    assert market.broker.lookup(["one"])["one"].state is OrderState.OPEN
+    assert market.broker.lookup(named("one"))["one"].state is OrderState.OPEN
     market.clock.forward(30)
-    assert market.broker.lookup(["one"])["one"].state is state
+    assert market.broker.lookup(named("one"))["one"].state is state
 
 
 def test_what_is_left_is_canceled_and_what_was_filled_stays(market: Market) -> None:
@@ -192,7 +192,7 @@ def test_what_is_left_is_canceled_and_what_was_filled_stays(market: Market) -> N
     market.send(order("one", S, quantity="4", worst_price="396"))
     market.broker.set_prices({"SPY": Decimal(395)})
     market.clock.forward(1)
-    report = market.broker.lookup(["one"])["one"]
+    report = market.broker.lookup(named("one"))["one"]
     why = "its price would be $395, its limit is $396"
     assert (report.state, report.reason, fills(report)) == (
         OrderState.CANCELED,
@@ -238,4 +238,4 @@ def test_limits_belong_to_an_order_and_outlive_a_restart(
         assert refusal(answer) == "duplicate client order id with another body"
     market.broker.set_prices({"SPY": Decimal(395)})
     market.clock.forward(30)
-    assert market.broker.lookup(["one"])["one"].state is OrderState.CANCELED
+    assert market.broker.lookup(named("one"))["one"].state is OrderState.CANCELED

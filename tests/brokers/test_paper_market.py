@@ -8,7 +8,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from tests.brokers.market import OPENING, Market, order
+from tests.brokers.market import OPENING, Market, named, order
 from trimtab.brokers.broker import Account, Transfer
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import SCHEMA, prepare
@@ -34,7 +34,7 @@ class TestSchema:
         reopened = open_database(paper_url, schema=SCHEMA)
         prepare(reopened)
         again = PaperBroker(reopened, lambda: OPENING)
-        assert again.lookup(["one"]) == market.broker.lookup(["one"])
+        assert again.lookup(named("one")) == market.broker.lookup(named("one"))
         assert again.read_accounts() == market.broker.read_accounts()
         assert again.read_ledger() == market.broker.read_ledger()
         reopened.close()
@@ -108,7 +108,7 @@ class TestAccounts:
         market.send(order("open", Side.SELL, quantity="1"))
         market.broker.set_status("ann", "ACCOUNT_CLOSED")
         market.clock.forward(60)
-        report = market.broker.lookup(["open"])["open"]
+        report = market.broker.lookup(named("open"))["open"]
         assert (report.state, report.reason) == (OrderState.CANCELED, "the account was closed")
         assert market.cash() == Decimal(1000)
 
@@ -117,7 +117,7 @@ class TestAccounts:
         market.send(order("open", Side.SELL, quantity="1"))
         market.broker.set_status("ann", "INACTIVE")
         market.clock.forward(30)
-        assert market.broker.lookup(["open"])["open"].state is OrderState.FILLED
+        assert market.broker.lookup(named("open"))["open"].state is OrderState.FILLED
 
 
 class TestTransfers:
@@ -208,7 +208,7 @@ class TestLedger:
         market.broker.set_faults({"reject": ["TLT"], "fill_delay_s": 9})
         market.send(order("rejected", Side.BUY, symbol="TLT", quantity="1"))
         market.send(order("canceled", Side.SELL, quantity="2"))
-        market.broker.cancel(["canceled"])
+        market.broker.cancel(named("canceled"))
         assert [
             (e.seq, str(e.kind), e.account_id, e.client_order_id, e.symbol, e.side, e.quantity, e.notional)
             for e in market.broker.read_ledger()
@@ -239,13 +239,13 @@ class TestLedger:
         market.broker.set_faults({"partial_fill": 1})
         market.send(order("canceled", Side.SELL, quantity="5"))
         market.clock.forward(0.5)
-        market.broker.cancel(["canceled"])
+        market.broker.cancel(named("canceled"))
         first, second = market.broker.ledger_page("tenant", after=0, limit=10)
         assert (first.client_order_id, first.account_id, first.symbol) == ("filled", "ann", "TLT")
         assert (first.qty, first.notional, first.side) == (None, Decimal(100), Side.BUY)
         assert (first.filled_qty, first.filled_avg_price) == (Decimal("0.796812749"), Decimal("125.5"))
         assert (first.status, first.filled_at, first.canceled_at) == (OrderState.FILLED, OPENING, None)
-        assert first.id == market.broker.lookup(["filled"])["filled"].broker_order_id
+        assert first.id == market.broker.lookup(named("filled"))["filled"].broker_order_id
         assert (second.client_order_id, second.status) == ("canceled", OrderState.CANCELED)
         assert (second.qty, second.filled_qty) == (Decimal(5), Decimal("2.5"))
         assert (second.submitted_at, second.filled_at) == (OPENING, None)
@@ -281,7 +281,7 @@ def test_questions_write_only_when_something_is_due(market: Market, monkeypatch:
     monkeypatch.setattr(market.db, "write", count)
     for seconds, writes in ((0, 0), (29, 0), (1, 1), (3600, 1)):
         market.clock.forward(seconds)
-        market.broker.lookup(["open"])
+        market.broker.lookup(named("open"))
         market.broker.accounts(["ann"])
         market.broker.feed(0)
         market.broker.prices(["SPY"])
@@ -290,5 +290,5 @@ def test_questions_write_only_when_something_is_due(market: Market, monkeypatch:
     market.broker.set_asset("SPY", tradable=False)
     before = writes_seen
     market.clock.forward(3600)
-    market.broker.lookup(["halted"])
+    market.broker.lookup(named("halted"))
     assert writes_seen == before

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.brokers.market import OPENING, Market, fills, order, refusal
+from tests.brokers.market import OPENING, Market, fills, named, order, refusal
 from trimtab.brokers.broker import Accepted, Broker
 from trimtab.core.run import Order, OrderState, Side
 
@@ -81,7 +81,7 @@ def test_an_impossible_amount_is_refused(
     market: Market, side: Side, amount: dict[str, str], reason: str
 ) -> None:
     assert refusal(market.send(order("one", side, **amount))) == reason
-    assert market.broker.lookup(["one"]) == {}
+    assert market.broker.lookup(named("one")) == {}
     assert (market.cash(), market.positions()) == (Decimal(1000), {"SPY": Decimal(10)})
 
 
@@ -220,7 +220,7 @@ class TestReserves:
 
     def test_a_canceled_order_reserves_nothing(self, market: Market) -> None:
         market.broker.submit([order("one", Side.BUY, notional="1000")])
-        market.broker.cancel(["one"])
+        market.broker.cancel(named("one"))
         assert isinstance(market.buy(notional="1000"), Accepted)
 
     def test_another_symbol_and_account_are_free(self, market: Market) -> None:
@@ -248,32 +248,32 @@ class TestCancel:
         market.broker.set_faults({"fill_delay_s": 30})
         market.broker.submit([order("one", Side.SELL, quantity="1")])
         market.clock.forward(29)
-        market.broker.cancel(["one", "unknown"])
-        report = market.broker.lookup(["one"])["one"]
+        market.broker.cancel(named("one", "unknown"))
+        report = market.broker.lookup(named("one"))["one"]
         assert (report.state, report.reason, fills(report)) == (
             OrderState.CANCELED,
             "canceled on request",
             [],
         )
         market.clock.forward(3600)
-        assert market.broker.lookup(["one"])["one"] == report
+        assert market.broker.lookup(named("one"))["one"] == report
 
     def test_a_filled_order_stays_filled(self, market: Market) -> None:
         filled = market.report(market.sell(quantity="1"))
-        market.broker.cancel([filled.client_order_id])
-        assert market.broker.lookup([filled.client_order_id])[filled.client_order_id] == filled
+        market.broker.cancel(named(filled.client_order_id))
+        assert market.broker.lookup(named(filled.client_order_id))[filled.client_order_id] == filled
 
     def test_what_is_due_fills_first(self, market: Market) -> None:
         market.broker.set_faults({"fill_delay_s": 30})
         market.broker.submit([order("one", Side.SELL, quantity="1")])
         market.clock.forward(30)
-        market.broker.cancel(["one"])
-        assert market.broker.lookup(["one"])["one"].state is OrderState.FILLED
+        market.broker.cancel(named("one"))
+        assert market.broker.lookup(named("one"))["one"].state is OrderState.FILLED
 
     def test_fills_are_kept(self, market: Market) -> None:
         market.broker.set_faults({"partial_fill": 1})
         market.broker.submit([order("one", Side.SELL, quantity="5")])
-        market.broker.cancel(["one"])
-        report = market.broker.lookup(["one"])["one"]
+        market.broker.cancel(named("one"))
+        report = market.broker.lookup(named("one"))["one"]
         assert (report.state, fills(report)) == (OrderState.CANCELED, [(Decimal("2.5"), Decimal(400))])
         assert market.cash() == Decimal(2000)

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.brokers.market import OPENING, TABLES, Clock, Market, order
+from tests.brokers.market import OPENING, TABLES, Clock, Market, named, order
 from tests.brokers.replay import NANO, assert_same, replay
 from trimtab.brokers.broker import Unknown
 from trimtab.brokers.paper import PaperBroker
@@ -133,9 +133,9 @@ def do(market: Market, call: str, what: Any, ref: str) -> None:
         case "submit":
             broker.submit(what)
         case "cancel":
-            broker.cancel(what)
+            broker.cancel(named(*what))
         case "look":
-            broker.lookup(IDS)
+            broker.lookup(named(*IDS))
         case "faults":
             broker.set_faults(what)
         case "forward":
@@ -175,7 +175,7 @@ def assert_books_balance(market: Market) -> None:
     replayed = replay(market.broker.read_ledger())
     assert_same(replayed, market.broker.read_accounts())
     market.broker.set_faults({})
-    for client_order_id, report in market.broker.lookup(IDS).items():
+    for client_order_id, report in market.broker.lookup(named(*IDS)).items():
         # The question itself may have matched what was due.
         replayed = replay(market.broker.read_ledger())
         known = replayed.orders[client_order_id]
@@ -224,7 +224,7 @@ def test_a_split_leaves_what_an_account_is_worth(
     asked = replace(event[1], late=None)
     market = Market(empty(paper_database))
     do_all(market, [*script, ("faults", {})])
-    market.broker.lookup(IDS)
+    market.broker.lookup(named(*IDS))
     priced = market.broker.current_prices([asked.symbol])
     before = {key: account.holdings for key, account in market.broker.read_accounts().items()}
     try:
@@ -308,7 +308,7 @@ def test_batches_do_not_change_who_is_hit(paper_database: Database) -> None:
         outcomes = [
             outcome for i in range(0, 20, size) for outcome in market.broker.submit(sent[i : i + size])
         ]
-        reports = market.broker.lookup([o.client_order_id for o in sent])
+        reports = market.broker.lookup(sent)
         hit.append(
             [
                 (isinstance(outcome, Unknown), len(reports[sent_order.client_order_id].executions))

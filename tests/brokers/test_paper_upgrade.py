@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.brokers import paper_v1, paper_v2
-from tests.brokers.market import OPENING, TABLES, order
+from tests.brokers.market import OPENING, TABLES, named, order
 from tests.brokers.replay import assert_same, replay
 from trimtab.brokers.broker import Accepted
 from trimtab.brokers.paper import PaperBroker
@@ -47,12 +47,12 @@ def test_nothing_is_lost_and_what_was_open_goes_on(unprepared: Database) -> None
     assert broker.assets(["SPY"])["SPY"].depth is None
     assert isinstance(broker.submit([order("open", Side.SELL, quantity="2")])[0], Accepted), "the same body"
     later = PaperBroker(unprepared, lambda: OPENING + timedelta(seconds=30))
-    states = {key: report.state for key, report in later.lookup(["filled", "open"]).items()}
+    states = {key: report.state for key, report in later.lookup(named("filled", "open")).items()}
     assert states == {"filled": OrderState.FILLED, "open": OrderState.FILLED}
     assert later.account("ann").holdings.cash == Decimal(1400)
     bounded = order("new", Side.SELL, quantity="1", worst_price="400.01", impact_bps_max="1")
     assert later.submit([bounded]) == later.submit([bounded])
-    assert later.lookup(["new"])["new"].state is OrderState.CANCELED
+    assert later.lookup(named("new"))["new"].state is OrderState.CANCELED
     assert later.set_asset("SPY", depth=Decimal(1000)).depth == Decimal(1000)
 
 
@@ -66,7 +66,7 @@ def test_what_version_2_knew_is_kept_and_splits_as_if_it_had_always_been_there(u
     done = broker.corporate_action(Event(kind=ActionKind.SPLIT, symbol="SPY", terms=Decimal(2)))
     assert (done.accounts, done.price) == (1, Decimal(200))
     assert broker.account("ann").holdings.positions == {"SPY": Decimal(20)}
-    assert broker.lookup(["open"])["open"].reason == "SPY was split"
+    assert broker.lookup(named("open"))["open"].reason == "SPY was split"
     assert_same(replay(broker.read_ledger()), broker.read_accounts())
 
 

@@ -31,7 +31,7 @@ def test_doctor_of_a_sound_installation(trimtab: Trimtab) -> None:
     said = {(each["check"], each["text"]) for each in report["findings"]}
     assert {
         ("settings", "every setting can be used"),
-        ("database", "reachable, schema 0005"),
+        ("database", "reachable, schema 0006"),
         ("broker", "paper, 0 assets, 0 accounts"),
         ("keys", "1 active"),
         ("freezes", "none in force"),
@@ -76,7 +76,7 @@ def test_doctor_goes_as_far_as_it_can(
 
 def test_doctor_of_an_empty_database(on_nothing: Trimtab, empty_postgres_url: str) -> None:
     (on_nothing.folder / "trimtab.db").touch()
-    empty = "reachable, no schema yet; this version needs 0005"
+    empty = "reachable, no schema yet; this version needs 0006"
     assert ("database", "warning", empty) in findings(on_nothing.works("doctor", "--json"))
     done = on_nothing("doctor", "--json", TRIMTAB_DATABASE_URL=empty_postgres_url)
     assert done.code == 1
@@ -88,7 +88,7 @@ def test_doctor_of_a_newer_database(on_sqlite: Trimtab) -> None:
         plain.execute("UPDATE alembic_version SET version_num = '9999'")
     done = on_sqlite("doctor")
     assert done.code == 1
-    assert "fatal    database  schema 9999 was made by a newer Trimtab; this one needs 0005" in done.out
+    assert "fatal    database  schema 9999 was made by a newer Trimtab; this one needs 0006" in done.out
 
 
 def test_doctor_tells_the_sandbox_clock_and_a_played_outage(on_sqlite: Trimtab) -> None:

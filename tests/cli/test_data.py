@@ -34,12 +34,12 @@ def test_migrate_makes_a_database_and_leaves_a_current_one(
 ) -> None:
     if kind == "postgres":
         on_nothing.settings["TRIMTAB_DATABASE_URL"] = request.getfixturevalue("empty_postgres_url")
-        needs = "trimtab: the database has no schema yet, this version needs 0005: run `trimtab migrate`\n"
+        needs = "trimtab: the database has no schema yet, this version needs 0006: run `trimtab migrate`\n"
         assert on_nothing.fails("keys", "list") == needs
         assert on_nothing.fails("serve") == needs
         assert on_nothing.fails("audit") == needs
-    assert on_nothing.works("migrate") == "migrated from nothing to schema 0005\n"
-    assert on_nothing.works("migrate") == "the database has schema 0005 already\n"
+    assert on_nothing.works("migrate") == "migrated from nothing to schema 0006\n"
+    assert on_nothing.works("migrate") == "the database has schema 0006 already\n"
     assert on_nothing.works("keys", "list").startswith("no keys; make one: ")
 
 

@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from trimtab.core.decide import Facts
 from trimtab.core.plan import Basis, Holdings, Leg, Limits, Plan
 from trimtab.core.run import Initiator, Order, OrderState, Run, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Sessions, Window
+from trimtab.core.step import Facts
 from trimtab.core.strategy import Weights
 
 NEW_YORK = ZoneInfo("America/New_York")

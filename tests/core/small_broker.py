@@ -12,7 +12,12 @@ from decimal import Decimal
 from typing import assert_never
 
 from tests.core.examples import DEADLINE, QUARANTINE, START, run, utc
-from trimtab.core.decide import (
+from trimtab.core.decide import decide
+from trimtab.core.gate import gate
+from trimtab.core.plan import Basis, Holdings, Plan, Skip
+from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, Order, OrderState, Run, RunState, Side
+from trimtab.core.sessions import Window
+from trimtab.core.step import (
     Abandon,
     Ask,
     CancelOrders,
@@ -24,12 +29,7 @@ from trimtab.core.decide import (
     StorePlan,
     Submit,
     Wait,
-    decide,
 )
-from trimtab.core.gate import gate
-from trimtab.core.plan import Basis, Holdings, Plan, Skip
-from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, Order, OrderState, Run, RunState, Side
-from trimtab.core.sessions import Window
 
 Chance = Callable[[str, Sequence[str]], str]
 OPEN_MARKET = Window(is_open=True, may_start=True, opens_at=utc("2024-07-09 13:30"), deadline_at=DEADLINE)

@@ -36,11 +36,12 @@ from trimtab.core.corporate import (
     positions_after,
     since,
 )
-from trimtab.core.decide import Abandon, CancelOrders, Finish, Look, StorePlan, Submit, Wait, decide
+from trimtab.core.decide import decide
 from trimtab.core.doubt import Traded, disagreement, doubt, unseen
 from trimtab.core.gate import gate
 from trimtab.core.plan import SkipReason, make_plan
 from trimtab.core.run import OrderState, RunKind, RunState
+from trimtab.core.step import Abandon, CancelOrders, Finish, Look, StorePlan, Submit, Wait
 from trimtab.core.strategy import AssetTarget, CashTarget, StrategyTarget, with_symbols
 
 SPLIT = SkipReason.CORPORATE_ACTION

@@ -33,23 +33,12 @@ from tests.core.examples import (
     utc,
     weights,
 )
-from trimtab.core.decide import (
-    Abandon,
-    Ask,
-    CancelOrders,
-    Finish,
-    Look,
-    Resend,
-    Step,
-    StorePlan,
-    Submit,
-    Wait,
-    decide,
-)
+from trimtab.core.decide import decide
 from trimtab.core.doubt import Traded
 from trimtab.core.plan import Holdings, Leg, Plan, Skip, SkipReason
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
+from trimtab.core.step import Abandon, Ask, CancelOrders, Finish, Look, Resend, Step, StorePlan, Submit, Wait
 
 QUEUED, PLANNED = RunState.QUEUED, RunState.PLANNED
 SELLING, BUYING, COMPLETED = RunState.SELLING, RunState.BUYING, RunState.COMPLETED

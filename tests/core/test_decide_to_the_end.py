@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.core.any_account import any_basis
 from tests.core.examples import basis, decimals, holdings, weights
 from tests.core.small_broker import SECOND, Chance, SmallBroker, SmallEngine
-from trimtab.core.decide import Wait
 from trimtab.core.doubt import POSITIONS_GRACE
 from trimtab.core.plan import Basis
 from trimtab.core.run import OrderState, RunState, Side
+from trimtab.core.step import Wait
 
 STORMY_TURNS = 12
 # The end of a quarantine, the grace for positions, and a few turns of five seconds.

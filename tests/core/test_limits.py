@@ -27,10 +27,11 @@ from tests.core.examples import (
     run,
     weights,
 )
-from trimtab.core.decide import Abandon, Resend, Submit, decide
+from trimtab.core.decide import decide
 from trimtab.core.gate import Stopped, gate
 from trimtab.core.plan import Basis, Plan, Skip, SkipReason, make_plan
 from trimtab.core.run import Order, RunKind, RunState, Side
+from trimtab.core.step import Abandon, Resend, Submit
 
 INVEST, RAISE = RunKind.INVEST_CASH, RunKind.PARTIAL_LIQUIDATION
 # A at $100 is $200 above its target, B at $50 as much below.

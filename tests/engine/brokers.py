@@ -141,15 +141,16 @@ class FaultyBroker:
         self.sent()
         return outcomes
 
-    def lookup(self, client_order_ids: Collection[str]) -> dict[str, OrderReport]:
+    def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
         self._begin("lookup")
         now = self._clock()
-        visible = [key for key in client_order_ids if self._visible_at.get(key, now) <= now]
+        visible = [order for order in orders if self._visible_at.get(order.client_order_id, now) <= now]
         return {key: self._as_told(key, report) for key, report in sorted(self.paper.lookup(visible).items())}
 
-    def cancel(self, client_order_ids: Collection[str]) -> None:
+    def cancel(self, orders: Collection[Order]) -> None:
         self._begin("cancel")
-        self.paper.cancel([key for key in sorted(client_order_ids) if not self._happens("loses_cancel")])
+        in_order = sorted(orders, key=lambda order: order.client_order_id)
+        self.paper.cancel([order for order in in_order if not self._happens("loses_cancel")])
 
     def feed(self, since: int) -> Feed:
         self._begin("feed")
@@ -191,7 +192,7 @@ class FaultyBroker:
         """Let an order reach the market; the second time it is one more order, or is dropped."""
         self._look_at([order.account_id])
         key = order.client_order_id
-        if self.paper.lookup([key]) and not self._traits.drops_duplicates:
+        if self.paper.lookup([order]) and not self._traits.drops_duplicates:
             self.deliveries[key] += 1
             outcome = self.paper.submit([replace(order, client_order_id=key + AGAIN)])[0]
         else:

@@ -80,7 +80,7 @@ def cancel_before(number: int, world: World, *, run: Run, dies: bool) -> Cancel 
 def assert_as_the_broker_has_it(world: World, run: Run) -> None:
     """What was recorded of each order is what the market did, and makes the positions what they are."""
     recorded = world.orders(run)
-    reports = world.paper.lookup([order.client_order_id for order in recorded])
+    reports = world.paper.lookup(recorded)
     traded = Counter[str]()
     for order in recorded:
         report = reports.get(order.client_order_id)

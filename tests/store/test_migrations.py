@@ -25,7 +25,7 @@ TABLES = {
     *("tenants", "keys", "sandbox_clock", "shards", "accounts", "strategies", "strategy_versions"),
     *("enrollments", "runs", "plans", "orders", "executions", "skips", "events", "holdings"),
     *("adjustments", "freezes", "flows", "valuations", "daily_prices", "replies", "outbox", "feed_head"),
-    *("feed", "evaluations", "alembic_version"),
+    *("feed", "evaluations", "broker_streams", "budgets", "alembic_version"),
 }
 
 
@@ -195,7 +195,8 @@ NEW_COLUMNS: dict[str, dict[str, str | None]] = {
         "account_index": None,
         "chain_ids": None,
     },
-    "orders": {"worst_price": None, "impact_bps_max": None},
+    "orders": {"worst_price": None, "impact_bps_max": None, "reported_at": None},
+    "executions": {"corrects": None},
     "adjustments": {"version": "0"},
 }
 

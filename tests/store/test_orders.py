@@ -58,6 +58,7 @@ def settled(of: Order, state: OrderState, *executions: Execution, reason: str | 
         broker_order_id="theirs" if state is not OrderState.REFUSED else None,
         reason=reason,
         executions=executions,
+        reported_at=NOON,
     )
 
 

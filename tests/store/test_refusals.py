@@ -32,6 +32,7 @@ def full(db: Database) -> Database:
             broker_order_id="theirs",
             reason=None,
             executions=(execution("x1", "0.5", "400", of=order()),),
+            reported_at=NOON,
         )
         orders.settle(tx, 1, "paper", settled=[filled], now=NOON)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from trimtab.core.corporate import CorporateAction, Split, pending
 from trimtab.core.money import places
 from trimtab.core.plan import Holdings
-from trimtab.core.run import Execution, Order, OrderState
+from trimtab.core.run import Execution, Order, OrderState, Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,21 +23,28 @@ class Traits:
 
     `quarantine` is longer than an order can take to surface after it was sent; `batch` is how many
     orders may be under way at once, so that a crash leaves dozens of open questions, not thousands.
+    `tells_changes`: whether `feed` names every account that changes; where it does not, all accounts are
+    looked at again and again.
     """
 
     name: str
     drops_duplicates: bool
     quarantine: timedelta
     batch: int
+    tells_changes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account as the broker sees it now; `status` is the broker's word, ACTIVE if it may trade."""
+    """An account as the broker sees it now; `status` is the broker's word, ACTIVE if it may trade.
+
+    `working` are the client order ids of all its open orders, whoever sent them.
+    """
 
     account_id: str
     status: str
     holdings: Holdings
+    working: frozenset[str] = frozenset()
 
     @property
     def is_active(self) -> bool:
@@ -84,15 +91,21 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
-    """An order as the broker sees it; `executions` may repeat, their ids tell."""
+    """An order as the broker sees it, last changed there at `updated_at`.
+
+    `filled` is the quantity executed in all; `executions` are at least those that the asker did not know
+    of, and may repeat: their ids tell.
+    """
 
     client_order_id: str
     broker_order_id: str
     account_id: str
     symbol: str
+    side: Side
     quantity: Decimal | None
     notional: Decimal | None
     state: OrderState
+    filled: Decimal
     executions: tuple[Execution, ...]
     reason: str | None
     updated_at: datetime
@@ -117,7 +130,16 @@ class Unknown:
     reason: str
 
 
-Outcome = Accepted | Refused | Unknown
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nothing has left: the intent was too old by then, or the broker had no room for it. It may be sent
+    again at once, by a new intent.
+    """
+
+    reason: str
+
+
+Outcome = Accepted | Refused | Unknown | NotSent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +198,12 @@ class Broker(Protocol):
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
         """Send each order once, in this order; one outcome each."""
 
-    def lookup(self, client_order_ids: Collection[str]) -> dict[str, OrderReport]:
-        """Orders by client order id; orders the broker does not know are absent."""
+    def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
+        """What became of orders, by client order id; those that the broker does not know are absent. What
+        an order says of itself is what is known of it so far.
+        """
 
-    def cancel(self, client_order_ids: Collection[str]) -> None:
+    def cancel(self, orders: Collection[Order]) -> None:
         """Ask to cancel; whether it worked shows in `lookup`."""
 
     def feed(self, since: int) -> Feed:

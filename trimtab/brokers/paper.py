@@ -55,7 +55,7 @@ from trimtab.brokers.paper_market import (
     update_faults,
     write_book,
 )
-from trimtab.brokers.paper_orders import LedgerOrder, PaperOrder, read_orders, read_page
+from trimtab.brokers.paper_orders import LedgerOrder, PaperOrder, read_open_orders, read_orders, read_page
 from trimtab.core.errors import BrokerDown, InsufficientCash, Malformed, NotFound
 from trimtab.core.money import CENT_PLACES, QUANTITY_PLACES, ZERO, places
 from trimtab.core.run import Order
@@ -85,7 +85,7 @@ class PaperBroker:
         return self._traits
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
-        return self._ask(lambda tx: _seen(read_accounts(tx, account_ids)))
+        return self._ask(lambda tx: _seen_with_orders(tx, account_ids))
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         return self._ask(lambda tx: read_assets(tx, symbols))
@@ -97,20 +97,20 @@ class PaperBroker:
         now = self._clock()
         return self._db.write(lambda tx: _submit(tx, orders, now=now)) if orders else []
 
-    def lookup(self, client_order_ids: Collection[str]) -> dict[str, OrderReport]:
-        return self._ask(
-            lambda tx: read_reports(tx, read_orders(tx, client_order_ids).values(), faults=read_faults(tx))
-        )
+    def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
+        ids = [order.client_order_id for order in orders]
+        return self._ask(lambda tx: read_reports(tx, read_orders(tx, ids).values(), faults=read_faults(tx)))
 
-    def cancel(self, client_order_ids: Collection[str]) -> None:
+    def cancel(self, orders: Collection[Order]) -> None:
         now = self._clock()
+        ids = [order.client_order_id for order in orders]
 
         def work(tx: Tx) -> None:
             market = lock_market(tx, now)
             if market.faults.outage:
                 raise BrokerDown
-            book = read_matched_book(tx, market, client_order_ids=client_order_ids)
-            book.cancel([book.orders[key] for key in client_order_ids if key in book.orders], CANCELED)
+            book = read_matched_book(tx, market, client_order_ids=ids)
+            book.cancel([book.orders[key] for key in ids if key in book.orders], CANCELED)
             write_book(tx, book)
 
         self._db.write(work)
@@ -339,6 +339,13 @@ def _account_in(book: Book, account_id: str) -> PaperAccount:
     if account_id not in book.accounts:
         raise NotFound(noun="account", id=account_id)
     return book.accounts[account_id]
+
+
+def _seen_with_orders(tx: Tx, account_ids: Collection[str]) -> dict[str, Account]:
+    accounts = read_accounts(tx, account_ids)
+    for client_order_id, order in read_open_orders(tx, accounts).items():
+        accounts[order.account_id].open_orders[client_order_id] = order
+    return _seen(accounts)
 
 
 def _seen(accounts: Mapping[str, PaperAccount]) -> dict[str, Account]:

@@ -51,6 +51,7 @@ class PaperAccount:
             account_id=self.account_id,
             status=self.status,
             holdings=Holdings(cash=self.cash, positions=self.positions),
+            working=frozenset(self.open_orders),
         )
 
 

@@ -7,127 +7,35 @@ proceeds and free cash only, and a run that has traded ends when the broker's po
 decides one run; the engine performs the steps of many runs together.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
-from trimtab.core.corporate import CorporateAction, Split
-from trimtab.core.doubt import Traded, doubt, open_fate, traded, unseen
+from trimtab.core.corporate import Split
+from trimtab.core.doubt import doubt, open_fate, traded, unseen
 from trimtab.core.gate import Stopped, gate
 from trimtab.core.money import ZERO, plain
 from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
-from trimtab.core.sessions import Window
 from trimtab.core.spending import fit
+from trimtab.core.step import (
+    Abandon,
+    Ask,
+    CancelOrders,
+    Facts,
+    Finish,
+    Look,
+    Resend,
+    Step,
+    StorePlan,
+    Submit,
+    Wait,
+)
 from trimtab.core.wording import no_price
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """All that is known about one run at this moment.
-
-    `basis` is made from a fresh look at the account and is None until somebody has looked since the
-    run's orders last changed. `prices` are current. `asked` and `cancel_asked` are the client order
-    ids whose state, or whose cancellation, has been asked for just now: an order still open after
-    that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
-    the account's last planned run, if it ended just now: for a QUEUED run, whose plan must know what was
-    traded. One that traded nothing counts too, for its own plan knew what was traded before it.
-    `actions` are the corporate actions in the plan's symbols since it was made.
-    """
-
-    plan: Plan | None
-    orders: tuple[Order, ...]
-    skips: tuple[Skip, ...]
-    window: Window
-    strategy_active: bool
-    account_active: bool
-    basis: Basis | None
-    prices: Mapping[str, Decimal]
-    frozen: str | None
-    frozen_symbols: frozenset[str]
-    asked: frozenset[str]
-    cancel_asked: frozenset[str]
-    drops_duplicates: bool
-    quarantine: timedelta
-    previous: Traded | None
-    actions: tuple[CorporateAction, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do before `until`, or before something happens."""
-
-    until: datetime | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Ask the broker for the account as it is now."""
-
-
-@dataclass(frozen=True, slots=True)
-class StorePlan:
-    plan: Plan
-    deadline_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Commit the intents and send them; `skips` are legs given up instead."""
-
-    state: RunState
-    orders: tuple[Order, ...]
-    skips: tuple[Skip, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Look these orders up at the broker."""
-
-    client_order_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CancelOrders:
-    client_order_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Resend:
-    """Send again what provably was not accepted: the same ids, the same bodies."""
-
-    orders: tuple[Order, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Give up orders that the broker does not know after the quarantine."""
-
-    orders: tuple[Order, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """`rebalanced` starts the cooldown; `hold` freezes the account with that reason."""
-
-    state: RunState
-    adjusted: bool = False
-    reason: str | None = None
-    rebalanced: bool = False
-    hold: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Wind the run down as FAILED: what the engine does with a run that cannot be decided."""
-
-    reason: str
-
-
-Step = Fail | Wait | Look | StorePlan | Submit | Ask | CancelOrders | Resend | Abandon | Finish
+# An order that nobody here has sent may stay for days.
+WORKING_POLL = timedelta(seconds=60)
 
 
 def decide(run: Run, facts: Facts, *, now: datetime) -> Step:
@@ -152,6 +60,8 @@ def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
         return Look()
     if not facts.account_active:
         return Finish(state=RunState.CANCELED, reason="the account is not active")
+    if facts.is_working:
+        return Wait(now + WORKING_POLL, "an order of the account is still open at the broker")
     if facts.previous is not None:
         late = unseen(facts.previous, facts.basis.holdings, now=now)
         if late is not None:

@@ -173,7 +173,8 @@ ORDER_TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
 class Order:
     """What is or was sent for one leg: exactly one of `quantity` and `notional` is given.
 
-    `sent_at` is the time of the last intent commit, before the request left. It must not execute beyond
+    `sent_at` is the time of the last intent commit, before the request left; `reported_at` when the broker
+    last changed it, as far as it is known. It must not execute beyond
     `worst_price` (dollars), nor if it would move the market by more than `impact_bps_max`.
     """
 
@@ -197,6 +198,7 @@ class Order:
     asset_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    reported_at: datetime | None = None
 
     def __post_init__(self) -> None:
         assert (self.quantity is None) != (self.notional is None), "quantity or notional, not both"
@@ -204,13 +206,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One execution: `quantity` at `price`; unique by (broker, execution_id)."""
+    """One execution: `quantity` at `price`; unique by (broker, execution_id).
+
+    One that `corrects` another takes shares back, with a negative quantity, or gives more.
+    """
 
     execution_id: str
     client_order_id: str
     quantity: Decimal
     price: Decimal
     at: datetime
+    corrects: str | None = None
 
 
 def order_id(tenant_id: str, run_id: str, *, leg: int, generation: int) -> str:

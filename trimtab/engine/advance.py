@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 from trimtab.brokers.broker import Broker, usable_prices
-from trimtab.core.decide import (
+from trimtab.core.decide import decide
+from trimtab.core.sessions import Window, window
+from trimtab.core.step import (
     Abandon,
     Ask,
     CancelOrders,
@@ -25,9 +27,7 @@ from trimtab.core.decide import (
     StorePlan,
     Submit,
     Wait,
-    decide,
 )
-from trimtab.core.sessions import Window, window
 from trimtab.engine import steps
 from trimtab.engine.cases import Case, facts_of, open_cases
 from trimtab.engine.desk import Effects, ask, read
@@ -52,7 +52,7 @@ def advance(turn: Turn) -> Effects[None]:
         for case, step in decided:
             if isinstance(step, Wait):
                 _wait(turn, case, step)
-        moved = yield from _perform(turn, decided)
+        moved = (yield from _perform(turn, decided)) - turn.resting
         if not moved:
             return
     raise AssertionError(f"shard {turn.shard}: a run did not come to rest in {PASSES_MAX} passes")

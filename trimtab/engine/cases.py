@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
 from trimtab.core.corporate import CorporateAction, since
-from trimtab.core.decide import Facts
 from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
 from trimtab.core.preferences import Preferences
 from trimtab.core.run import Initiator, Order, Run, RunKind, RunState
 from trimtab.core.sessions import Window
+from trimtab.core.step import Facts
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
@@ -190,6 +190,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
         drops_duplicates=desk.broker.traits.drops_duplicates,
         quarantine=desk.broker.traits.quarantine,
         previous=None if previous is None else replace(previous, actions=seen.actions_since(previous.plan)),
+        is_working=account is not None and bool(account.working),
         actions=() if case.plan is None else seen.actions_since(case.plan),
     )
 

@@ -59,7 +59,10 @@ class Followed:
 def follow_broker(turn: Turn) -> Effects[Followed]:
     """Bring the shard's mirror up to the broker's present state."""
     before, ours, set_aside = yield from read(lambda tx: _read(tx, turn.shard))
-    news = yield from _news(before.cursor, ours, new=ours - set(before.block.account_ids))
+    # Where the broker does not tell what changes, every account may have.
+    told = turn.desk.broker.traits.tells_changes
+    new = ours - set(before.block.account_ids) if told else ours
+    news = yield from _news(before.cursor, ours, new=new)
     if not news.seen and news.cursor - before.cursor < CURSOR_SLACK:
         return Followed(mirror=before, is_new=False, transfers=(), set_aside=set_aside)
     changed = {

@@ -61,7 +61,7 @@ def _with_actions(held: dict[str, Traded]) -> Effects[dict[str, Traded]]:
 
 
 def _cancel_surfaced(turn: Turn, held: Iterable[Traded]) -> Effects[None]:
-    ids = {o.client_order_id for before in held for o in before.orders if o.state is OrderState.OPEN}
-    if ids:
-        yield from ask(lambda broker: broker.cancel(ids))
+    surfaced = [o for before in held for o in before.orders if o.state is OrderState.OPEN]
+    if surfaced:
+        yield from ask(lambda broker: broker.cancel(surfaced))
         turn.wake_by(turn.now + POLL)

@@ -7,22 +7,14 @@ sure that the shard is still ours.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import assert_never
 
-from trimtab.brokers.broker import Accepted, OrderReport, Outcome, Refused, Unknown
-from trimtab.core.decide import (
-    Abandon,
-    Ask,
-    CancelOrders,
-    Fail,
-    Finish,
-    Resend,
-    StorePlan,
-    Submit,
-)
+from trimtab.brokers.broker import Accepted, NotSent, OrderReport, Outcome, Refused, Unknown
 from trimtab.core.money import ZERO
 from trimtab.core.run import ORDER_TRANSITIONS, Order, OrderState, RunKind, RunState, Side
+from trimtab.core.step import Abandon, Ask, CancelOrders, Fail, Finish, Resend, StorePlan, Submit
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
 from trimtab.engine.cases import Case, frozen_symbols
@@ -32,6 +24,9 @@ from trimtab.store import enrollments, freezes, orders, runs, shards
 from trimtab.store.freezes import Freeze
 from trimtab.store.orders import Settled
 from trimtab.store.runs import Change
+
+# When a broker that had no room for an order is offered it again.
+ROOM_POLL = timedelta(seconds=1)
 
 
 def fail(turn: Turn, cases: Sequence[tuple[Case, Fail]]) -> Effects[None]:
@@ -157,17 +152,26 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
 def _send(turn: Turn, sent: Sequence[Order]) -> Effects[None]:
     if not sent:
         return
-    outcomes = yield from effects.send(sent)
-    settled = [
-        one
-        for order, outcome in zip(sent, outcomes, strict=True)
-        if (one := _settled(order, outcome)) is not None
-    ]
+    answers = list(zip(sent, (yield from effects.send(sent)), strict=True))
+    settled = [one for order, outcome in answers if (one := _settled(order, outcome)) is not None]
     yield from _record(turn, settled)
-    turn.orders += len(sent)
+    unsent = [order for order, outcome in answers if isinstance(outcome, NotSent)]
+    if unsent:
+        yield from _take_back(turn, unsent, none_left=len(unsent) == len(sent))
+    turn.orders += len(sent) - len(unsent)
     turn.seen.forget(order.account_id for order in sent)
     # An order that was accepted and is still open has just been seen.
     turn.seen.asked |= {one.client_order_id for one in settled}
+
+
+def _take_back(turn: Turn, unsent: Sequence[Order], *, none_left: bool) -> Effects[None]:
+    """Forget the intents of orders that have not left: their runs decide anew, through every check again,
+    and later if the broker had no room for even one.
+    """
+    yield from turn.commit(lambda tx: orders.take_back(tx, turn.shard, [o.client_order_id for o in unsent]))
+    if none_left:
+        turn.resting |= {order.run_id for order in unsent}
+        turn.wake_by(turn.now + ROOM_POLL)
 
 
 def _settled(order: Order, outcome: Outcome) -> Settled | None:
@@ -177,7 +181,7 @@ def _settled(order: Order, outcome: Outcome) -> Settled | None:
             return _from_report(report)
         case Refused(reason):
             return _without_report(order, OrderState.REFUSED, reason=reason)
-        case Unknown():
+        case Unknown() | NotSent():
             return None
         case _:
             assert_never(outcome)
@@ -190,6 +194,7 @@ def _from_report(report: OrderReport) -> Settled:
         broker_order_id=report.broker_order_id,
         reason=report.reason,
         executions=report.executions,
+        reported_at=report.updated_at,
     )
 
 
@@ -200,6 +205,7 @@ def _without_report(order: Order, state: OrderState, *, reason: str) -> Settled:
         broker_order_id=None,
         reason=reason,
         executions=(),
+        reported_at=None,
     )
 
 
@@ -218,7 +224,7 @@ def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
 def learn(turn: Turn, known: Sequence[Order]) -> Effects[list[OrderReport]]:
     """Ask what became of these orders and record what is new; returns the news."""
     orders_by_id = {order.client_order_id: order for order in known}
-    reports = yield from effects.ask(lambda broker: broker.lookup(list(orders_by_id)))
+    reports = yield from effects.ask(lambda broker: broker.lookup(known))
     news = [report for key, report in reports.items() if _is_news(orders_by_id[key], report)]
     yield from _record(turn, [_from_report(report) for report in news])
     turn.seen.asked |= orders_by_id.keys()
@@ -241,7 +247,8 @@ def _is_news(order: Order, report: OrderReport) -> bool:
 
 def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Effects[None]:
     ids = {client_order_id for _, step in cases for client_order_id in step.client_order_ids}
-    yield from effects.ask(lambda broker: broker.cancel(ids))
+    unwanted = [o for case, _ in cases for o in case.orders if o.client_order_id in ids]
+    yield from effects.ask(lambda broker: broker.cancel(unwanted))
     turn.seen.cancel_asked |= ids
     turn.seen.asked -= ids
 

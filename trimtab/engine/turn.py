@@ -21,7 +21,8 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class Turn:
     """The epoch it took the shard with, what it has seen of the broker, and what it has done: the ids
-    of the enrollments it evaluated, of the runs it made and of those it finished.
+    of the enrollments it evaluated, of the runs it made and of those it finished. `resting` are runs that
+    have to wait for another turn, whatever they could do now.
     """
 
     desk: Desk
@@ -33,6 +34,7 @@ class Turn:
     created: frozenset[str] = frozenset()
     finished: set[str] = field(default_factory=set)
     orders: int = 0
+    resting: set[str] = field(default_factory=set)
     wake_at: datetime | None = None
 
     def look_at_clock(self) -> None:

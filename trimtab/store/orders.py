@@ -1,6 +1,6 @@
 """Plans, orders, executions and skips of runs: written before they are sent, settled as facts arrive."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,6 +92,23 @@ def set_sent(tx: Tx, client_order_ids: Collection[str], *, epoch: int, now: date
     )
 
 
+def take_back(tx: Tx, shard: int, client_order_ids: Collection[str]) -> None:
+    """Forget intents that have not left."""
+    taken = tx.rows(
+        """DELETE FROM orders WHERE shard = :shard AND state = 'SENDING' AND client_order_id IN :ids
+           RETURNING run_id""",
+        shard=shard,
+        ids=list(client_order_ids),
+    )
+    for run_id, count in Counter(row["run_id"] for row in taken).items():
+        tx.execute(
+            "UPDATE runs SET orders_sent = orders_sent - :count WHERE shard = :shard AND id = :run_id",
+            count=count,
+            shard=shard,
+            run_id=run_id,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What an order turned out to be; executions may repeat what is known already."""
@@ -101,6 +118,7 @@ class Settled:
     broker_order_id: str | None
     reason: str | None
     executions: tuple[Execution, ...]
+    reported_at: datetime | None
 
 
 def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime) -> None:
@@ -115,7 +133,7 @@ def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: 
         """UPDATE orders SET state = :state, broker_order_id = COALESCE(:broker_order_id, broker_order_id),
                   reason = COALESCE(:reason, CASE WHEN state = 'ABANDONED' THEN NULL ELSE reason END),
                   filled_quantity = :quantity, filled_value = :value,
-                  updated_at = :now
+                  reported_at = COALESCE(:reported_at, reported_at), updated_at = :now
            WHERE client_order_id = :id""",
         [
             {
@@ -125,6 +143,7 @@ def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: 
                 "reason": one.reason,
                 "quantity": filled.get(one.client_order_id, nothing)[0],
                 "value": filled.get(one.client_order_id, nothing)[1],
+                "reported_at": None if one.reported_at is None else micros(one.reported_at),
                 "now": micros(now),
             }
             for one in settled
@@ -135,8 +154,9 @@ def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: 
 def insert_executions(tx: Tx, shard: int, broker: str, *, executions: Sequence[Execution]) -> None:
     """Store the executions that are new; a repeated one changes nothing."""
     tx.many(
-        """INSERT INTO executions (shard, broker, execution_id, client_order_id, quantity, price, executed_at)
-           VALUES (:shard, :broker, :execution_id, :client_order_id, :quantity, :price, :at)
+        """INSERT INTO executions (shard, broker, execution_id, client_order_id, quantity, price, executed_at,
+                                   corrects)
+           VALUES (:shard, :broker, :execution_id, :client_order_id, :quantity, :price, :at, :corrects)
            ON CONFLICT (broker, execution_id) DO NOTHING""",
         [
             {
@@ -147,6 +167,7 @@ def insert_executions(tx: Tx, shard: int, broker: str, *, executions: Sequence[E
                 "quantity": e.quantity,
                 "price": e.price,
                 "at": micros(e.at),
+                "corrects": e.corrects,
             }
             for e in executions
         ],
@@ -262,6 +283,7 @@ def _order(row: Row) -> Order:
         asset_id=row["asset_id"],
         created_at=instant(row["intent_at"]),
         updated_at=instant(row["updated_at"]),
+        reported_at=None if row["reported_at"] is None else instant(row["reported_at"]),
     )
 
 
