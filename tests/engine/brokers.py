@@ -73,7 +73,8 @@ class FaultyBroker:
     `before` is called with the name of each call before anything happens, `sent` when orders have been
     taken: the world may change there.
     `tell_the_oldest` repeats the first that was told of each order; `accounts_late_s` shows accounts as
-    they were that long ago; `told_prices` are told instead of the market's, None is no price.
+    they were that long ago; `told_as` changes what is told of orders; `told_prices` are told instead of the
+    market's, None is no price.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class FaultyBroker:
         self.sent: Callable[[], None] = lambda: None
         self.tell_the_oldest = False
         self.accounts_late_s = 0
+        self.told_as: Callable[[OrderReport], OrderReport] = lambda report: report
         self.told_prices: dict[str, Decimal | None] = {}
         self.deliveries: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -213,7 +215,7 @@ class FaultyBroker:
             executions += [self.chance.choice(executions)]
             self.chance.shuffle(executions)
         told = self._told[client_order_id]
-        told.append(replace(report, executions=tuple(executions)))
+        told.append(self.told_as(replace(report, executions=tuple(executions))))
         if self.tell_the_oldest:
             return told[0]
         return self.chance.choice(told) if self._happens("shows_old_order") else told[-1]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from trimtab.core.adoption import Body
 from trimtab.core.corporate import CorporateAction, Split, pending
 from trimtab.core.money import places
 from trimtab.core.plan import Holdings
@@ -109,6 +110,16 @@ class OrderReport:
     executions: tuple[Execution, ...]
     reason: str | None
     updated_at: datetime
+
+    @property
+    def body(self) -> Body:
+        return Body(
+            account_id=self.account_id,
+            symbol=self.symbol,
+            side=self.side,
+            quantity=self.quantity,
+            notional=self.notional,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 
+from trimtab.core.adoption import excess
 from trimtab.core.corporate import Split
 from trimtab.core.doubt import doubt, open_fate, traded, unseen
 from trimtab.core.gate import Stopped, gate
@@ -288,6 +289,10 @@ def _reason(state: RunState) -> str | None:
     return "the deadline passed before all orders were done" if state is RunState.TIMED_OUT else None
 
 
+def _is_exceeded(order: Order) -> bool:
+    return excess(order, quantity=order.filled_quantity, value=order.filled_value) is not None
+
+
 def _is_adjusted(facts: Facts, plan: Plan) -> bool:
     """Whether something was skipped, refused or left over.
 
@@ -295,7 +300,7 @@ def _is_adjusted(facts: Facts, plan: Plan) -> bool:
     """
     if plan.short or any(True for _ in chain(plan.skips, facts.skips)):
         return True
-    if any(order.state is not OrderState.FILLED for order in facts.orders):
+    if any(order.state is not OrderState.FILLED or _is_exceeded(order) for order in facts.orders):
         return True
     planned = {leg.number: leg.notional for leg in plan.buys}
     left = sum(

@@ -13,7 +13,7 @@ from functools import partial
 from trimtab.core.doubt import Traded, doubt
 from trimtab.core.run import OrderState
 from trimtab.database import Tx
-from trimtab.engine import steps
+from trimtab.engine import reports
 from trimtab.engine.advance import POLL
 from trimtab.engine.cases import Seen, last_traded
 from trimtab.engine.desk import Effects, ask, read
@@ -29,7 +29,7 @@ def release(turn: Turn) -> Effects[None]:
     if not held:
         return
     unsettled = [o for before in held.values() for o in before.orders if o.state.may_change]
-    if unsettled and (yield from steps.learn(turn, unsettled)):
+    if unsettled and (yield from reports.learn(turn, unsettled)):
         held = yield from read(partial(_read, shard=turn.shard))
     yield from _cancel_surfaced(turn, held.values())
     # After the orders: what is executed in between leaves the account in doubt until the next look.

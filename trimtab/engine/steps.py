@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import assert_never
 
-from trimtab.brokers.broker import Accepted, NotSent, OrderReport, Outcome, Refused, Unknown
+from trimtab.brokers.broker import Accepted, NotSent
 from trimtab.core.money import ZERO
-from trimtab.core.run import ORDER_TRANSITIONS, Order, OrderState, RunKind, RunState, Side
+from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
 from trimtab.core.step import Abandon, Ask, CancelOrders, Fail, Finish, Resend, StorePlan, Submit
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
+from trimtab.engine import reports
 from trimtab.engine.cases import Case, frozen_symbols
 from trimtab.engine.desk import Effects
 from trimtab.engine.turn import Turn
 from trimtab.store import enrollments, freezes, orders, runs, shards
 from trimtab.store.freezes import Freeze
-from trimtab.store.orders import Settled
 from trimtab.store.runs import Change
 
 # When a broker that had no room for an order is offered it again.
@@ -153,15 +152,17 @@ def _send(turn: Turn, sent: Sequence[Order]) -> Effects[None]:
     if not sent:
         return
     answers = list(zip(sent, (yield from effects.send(sent)), strict=True))
-    settled = [one for order, outcome in answers if (one := _settled(order, outcome)) is not None]
-    yield from _record(turn, settled)
+    accepted = [(order, outcome.report) for order, outcome in answers if isinstance(outcome, Accepted)]
+    yield from reports.learn_names(turn, accepted)
+    said = [one for order, outcome in answers if (one := reports.outcome_said(turn, order, outcome))]
+    yield from reports.record(turn, said)
     unsent = [order for order, outcome in answers if isinstance(outcome, NotSent)]
     if unsent:
         yield from _take_back(turn, unsent, none_left=len(unsent) == len(sent))
     turn.orders += len(sent) - len(unsent)
     turn.seen.forget(order.account_id for order in sent)
     # An order that was accepted and is still open has just been seen.
-    turn.seen.asked |= {one.client_order_id for one in settled}
+    turn.seen.asked |= {one.order.client_order_id for one in said}
 
 
 def _take_back(turn: Turn, unsent: Sequence[Order], *, none_left: bool) -> Effects[None]:
@@ -174,75 +175,12 @@ def _take_back(turn: Turn, unsent: Sequence[Order], *, none_left: bool) -> Effec
         turn.wake_by(turn.now + ROOM_POLL)
 
 
-def _settled(order: Order, outcome: Outcome) -> Settled | None:
-    """What an outcome proves; nothing, if it is unknown."""
-    match outcome:
-        case Accepted(report):
-            return _from_report(report)
-        case Refused(reason):
-            return _without_report(order, OrderState.REFUSED, reason=reason)
-        case Unknown() | NotSent():
-            return None
-        case _:
-            assert_never(outcome)
-
-
-def _from_report(report: OrderReport) -> Settled:
-    return Settled(
-        client_order_id=report.client_order_id,
-        state=report.state,
-        broker_order_id=report.broker_order_id,
-        reason=report.reason,
-        executions=report.executions,
-        reported_at=report.updated_at,
-    )
-
-
-def _without_report(order: Order, state: OrderState, *, reason: str) -> Settled:
-    return Settled(
-        client_order_id=order.client_order_id,
-        state=state,
-        broker_order_id=None,
-        reason=reason,
-        executions=(),
-        reported_at=None,
-    )
-
-
-def _record(turn: Turn, settled: Sequence[Settled]) -> Effects[None]:
-    if settled:
-        name = turn.desk.broker.traits.name
-        yield from turn.commit(lambda tx: orders.settle(tx, turn.shard, name, settled=settled, now=turn.now))
-
-
 def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
     """Ask what became of orders; record what changed."""
     wanted = {client_order_id for _, step in cases for client_order_id in step.client_order_ids}
-    yield from learn(turn, [o for case, _ in cases for o in case.orders if o.client_order_id in wanted])
-
-
-def learn(turn: Turn, known: Sequence[Order]) -> Effects[list[OrderReport]]:
-    """Ask what became of these orders and record what is new; returns the news."""
-    orders_by_id = {order.client_order_id: order for order in known}
-    reports = yield from effects.ask(lambda broker: broker.lookup(known))
-    news = [report for key, report in reports.items() if _is_news(orders_by_id[key], report)]
-    yield from _record(turn, [_from_report(report) for report in news])
-    turn.seen.asked |= orders_by_id.keys()
-    turn.seen.forget(report.account_id for report in news)
-    return news
-
-
-def _is_news(order: Order, report: OrderReport) -> bool:
-    """Whether the broker says more than is recorded; a report older than a known fill, or than a known
-    end, says less.
-    """
-    if report.state is not order.state and report.state not in ORDER_TRANSITIONS[order.state]:
-        return False
-    executed = {e.execution_id: e.quantity for e in report.executions}
-    quantity = sum(executed.values(), ZERO)
-    if quantity < order.filled_quantity:
-        return False
-    return report.state is not order.state or quantity != order.filled_quantity
+    yield from reports.learn(
+        turn, [o for case, _ in cases for o in case.orders if o.client_order_id in wanted]
+    )
 
 
 def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Effects[None]:
@@ -255,12 +193,12 @@ def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Eff
 
 def abandon(turn: Turn, cases: Sequence[tuple[Case, Abandon]]) -> Effects[None]:
     reason = "the broker does not know this order"
-    settled = [
-        _without_report(order, OrderState.ABANDONED, reason=reason)
+    given_up = [
+        reports.without_report(order, OrderState.ABANDONED, reason=reason)
         for _, step in cases
         for order in step.orders
     ]
-    yield from _record(turn, settled)
+    yield from reports.record(turn, given_up)
 
 
 def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:

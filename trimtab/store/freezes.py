@@ -22,9 +22,10 @@ class Freeze:
 
 
 def insert(tx: Tx, freeze: Freeze, now: datetime) -> None:
+    """Begin a freeze; one with the same id that is still there stays as it is."""
     tx.execute(
         """INSERT INTO freezes (id, tenant_id, account_id, symbol, reason, created_at)
-           VALUES (:id, :tenant_id, :account_id, :symbol, :reason, :now)""",
+           VALUES (:id, :tenant_id, :account_id, :symbol, :reason, :now) ON CONFLICT (id) DO NOTHING""",
         id=freeze.id,
         tenant_id=freeze.tenant_id,
         account_id=freeze.account_id,

@@ -109,6 +109,10 @@ def take_back(tx: Tx, shard: int, client_order_ids: Collection[str]) -> None:
         )
 
 
+# Shares and dollars executed.
+Filled = tuple[Decimal, Decimal]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What an order turned out to be; executions may repeat what is known already."""
@@ -121,8 +125,11 @@ class Settled:
     reported_at: datetime | None
 
 
-def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime) -> None:
-    """Record states and executions; what was filled is the sum of the executions, each counted once.
+def settle(
+    tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: datetime
+) -> dict[str, Filled]:
+    """Record states and executions; what was filled is the sum of the executions, each counted once, and is
+    returned by order where there is any.
 
     Why an order was given up is no longer true once the broker shows it.
     """
@@ -149,6 +156,7 @@ def settle(tx: Tx, shard: int, broker: str, *, settled: Sequence[Settled], now: 
             for one in settled
         ],
     )
+    return filled
 
 
 def insert_executions(tx: Tx, shard: int, broker: str, *, executions: Sequence[Execution]) -> None:
@@ -174,13 +182,13 @@ def insert_executions(tx: Tx, shard: int, broker: str, *, executions: Sequence[E
     )
 
 
-def _filled(tx: Tx, client_order_ids: Collection[str]) -> dict[str, tuple[Decimal, Decimal]]:
+def _filled(tx: Tx, client_order_ids: Collection[str]) -> dict[str, Filled]:
     """Shares and dollars executed per order. Summed here: SQLite would sum decimals as floats."""
     rows = tx.rows(
         "SELECT client_order_id, quantity, price FROM executions WHERE client_order_id IN :ids",
         ids=list(client_order_ids),
     )
-    sums: dict[str, tuple[Decimal, Decimal]] = defaultdict(lambda: (ZERO, ZERO))
+    sums: dict[str, Filled] = defaultdict(lambda: (ZERO, ZERO))
     for row in rows:
         quantity, value = sums[row["client_order_id"]]
         traded = Decimal(row["quantity"])
