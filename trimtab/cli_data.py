@@ -14,7 +14,7 @@ from trimtab.core.errors import CannotStart, WrongSchema, shown_address
 from trimtab.database import Database, SqliteDatabase, Tx, open_database, sqlite_path
 from trimtab.doctor import scope_of, thaw_account
 from trimtab.settings import Settings, read_settings
-from trimtab.store import freezes, migrate, shards, tenants
+from trimtab.store import freezes, migrate, restores, shards, tenants
 from trimtab.store.copies import copy_together
 from trimtab.store.freezes import Freeze
 from trimtab.store.inspection import tenant_names
@@ -22,7 +22,7 @@ from trimtab.store.inspection import tenant_names
 app = typer.Typer()
 accounts_app = typer.Typer(help="Say whose accounts are.")
 
-RESTORED = "restored from a backup: check with `trimtab audit`, then `trimtab thaw`"
+OLD_COPY = "restored from a backup of an older version: check with `trimtab audit`, then `trimtab thaw`"
 TenantOption = Annotated[str | None, typer.Option(help="Only this tenant's accounts.", metavar="T")]
 AccountOption = Annotated[str | None, typer.Option(help="Only this account.", metavar="A")]
 SymbolOption = Annotated[str | None, typer.Option(help="Only orders of this symbol.", metavar="S")]
@@ -50,15 +50,24 @@ def freeze(
     account: AccountOption = None,
     symbol: SymbolOption = None,
     reason: Annotated[str, typer.Option(help="Shown wherever the freeze is.", metavar="TEXT")] = "by hand",
+    restored: Annotated[
+        bool, typer.Option("--restored", help="This database was put back from a copy.")
+    ] = False,
 ) -> None:
     """Let no order leave until `trimtab thaw`.
 
     Without options everything is frozen. Open orders are cancelled. Works with the server down, and at
-    once beside a running one.
+    once beside a running one. With --restored everything is frozen until each account has been compared
+    with the broker, which the next server does first; copies made by `trimtab backup` are so already.
 
     Example: trimtab freeze --tenant acme --reason "bad prices"
     """
     settings = read_settings()
+    if restored:
+        if tenant or account or symbol:
+            raise CannotStart("--restored is about the whole database: give it alone")
+        _freeze_restored(settings)
+        return
     with opened_database(settings) as db:
         scope = db.read(lambda tx: _scope(tx, tenant=tenant, account=account, symbol=symbol, reason=reason))
         now = _clock(settings, db)
@@ -68,6 +77,13 @@ def freeze(
         if account is not None and db.read(lambda tx: shards.account(tx, account)) is None:
             complain(f"no account {account} is known yet; it is frozen if it ever comes")
     show_line(f"frozen: {words}; lift it with: trimtab thaw{options}")
+
+
+def _freeze_restored(settings: Settings) -> None:
+    with opened_database(settings) as db:
+        now = _clock(settings, db)
+        db.write(lambda tx: restores.mark(tx, new_id(), now))
+    show_line("frozen: everything, until `trimtab serve` has compared it with the broker")
 
 
 @app.command()
@@ -177,8 +193,8 @@ def backup(
 ) -> None:
     """Copy a SQLite database to FILE while it is in use.
 
-    The paper broker's file goes with it, to FILE-paper.db. The copy is frozen: whoever starts from it
-    checks it first, then thaws it.
+    The paper broker's file goes with it, to FILE-paper.db. The copy is frozen until Trimtab, started from
+    it, has compared it with the broker: orders that it has forgotten are found, and nothing is ordered twice.
 
     Example: trimtab backup trimtab-2031-12-31.db
     """
@@ -187,7 +203,8 @@ def backup(
     if source is None:
         raise CannotStart(
             f"PostgreSQL has its own tool: pg_dump --format=custom --file={target}"
-            f" '{shown_address(settings.database_url)}'; after pg_restore: `trimtab freeze`, then serve"
+            f" '{shown_address(settings.database_url)}'; after pg_restore: `trimtab freeze --restored`,"
+            " then serve"
         )
     require_file(settings)
     _require_schema(settings)
@@ -227,6 +244,10 @@ def _copy(source: Path, targets: dict[Path, Path]) -> None:
 
 
 def _freeze_copy(path: Path) -> None:
-    everything = Freeze(id=new_id(), tenant_id=None, account_id=None, symbol=None, reason=RESTORED)
+    """A copy of this version compares itself with the broker; one of an older version waits for a person."""
+    everything = Freeze(id=new_id(), tenant_id=None, account_id=None, symbol=None, reason=OLD_COPY)
     with closing(SqliteDatabase(path)) as copy:
-        copy.write(lambda tx: freezes.insert(tx, everything, wall_clock()))
+        if migrate.found_version(copy) == migrate.needed_version():
+            copy.write(lambda tx: restores.mark(tx, everything.id, wall_clock()))
+        else:
+            copy.write(lambda tx: freezes.insert(tx, everything, wall_clock()))

@@ -152,7 +152,7 @@ def test_a_backup_is_a_frozen_copy_of_both_files(on_sqlite: Trimtab) -> None:
     on_sqlite.settings["TRIMTAB_DATABASE_URL"] = "sqlite:///copy.db"
     found = json.loads(on_sqlite.works("doctor", "--json"))["findings"]
     said = {(each["check"], each["level"], each["text"]) for each in found}
-    reason = "restored from a backup: check with `trimtab audit`, then `trimtab thaw`"
+    reason = "restored from a backup: ends by itself once everything has been compared with the broker"
     assert ("freezes", "warning", f"in force for everything: {reason}") in said
     assert ("broker", "ok", "paper, 0 assets, 1 accounts") in said
     assert "not run" not in on_sqlite.works("audit")

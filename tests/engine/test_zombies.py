@@ -190,7 +190,7 @@ def test_a_takeover_waits_for_a_commit_under_way_and_stops_the_next(postgres_sit
         try:
             world.db.write(lambda tx: tx.execute("INSERT INTO shards (shard, accounts) VALUES (1, 0)"))
             now = world.clock.now
-            epoch = world.db.write(lambda tx: shards.take(tx, 1, now=now))
+            epoch = world.db.write(lambda tx: shards.take(tx, 1, now=now)).epoch
 
             def commit(tx: Tx) -> None:
                 shards.guard(tx, 1, epoch)
@@ -204,7 +204,7 @@ def test_a_takeover_waits_for_a_commit_under_way_and_stops_the_next(postgres_sit
                 assert not second.done(), "a takeover waits until the commit has ended"
                 behind_the_guard.go_on.set()
                 first.result(PATIENCE_S)
-                assert second.result(PATIENCE_S) == epoch + 1
+                assert second.result(PATIENCE_S).epoch == epoch + 1
             with pytest.raises(Fenced):
                 db.write(commit)
         finally:

@@ -25,7 +25,8 @@ TABLES = {
     *("tenants", "keys", "sandbox_clock", "shards", "accounts", "strategies", "strategy_versions"),
     *("enrollments", "runs", "plans", "orders", "executions", "skips", "events", "holdings"),
     *("adjustments", "freezes", "flows", "valuations", "daily_prices", "replies", "outbox", "feed_head"),
-    *("feed", "evaluations", "broker_streams", "budgets", "alembic_version"),
+    *("feed", "evaluations", "broker_streams", "budgets", "restores", "order_rates"),
+    "alembic_version",
 }
 
 
@@ -197,6 +198,7 @@ NEW_COLUMNS: dict[str, dict[str, str | None]] = {
     },
     "orders": {"worst_price": None, "impact_bps_max": None, "reported_at": None},
     "executions": {"corrects": None},
+    "shards": {"restored": "0"},
     "adjustments": {"version": "0"},
 }
 

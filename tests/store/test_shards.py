@@ -61,8 +61,8 @@ def test_a_shard_is_due_from_the_earliest_wish(db: Database) -> None:
 
 def test_taking_a_shard_raises_its_epoch_and_clears_the_wish(db: Database) -> None:
     db.write(lambda tx: shards.mark_due(tx, 1, NOON))
-    first = db.write(lambda tx: shards.take(tx, 1, now=NOON))
-    second = db.write(lambda tx: shards.take(tx, 1, now=NOON))
+    first = db.write(lambda tx: shards.take(tx, 1, now=NOON)).epoch
+    second = db.write(lambda tx: shards.take(tx, 1, now=NOON)).epoch
     assert second == first + 1
     assert to_work(db, at=1) == []
     with pytest.raises(Fenced):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from trimtab.audit.plan_body import PlanBody, read_body
@@ -44,6 +45,13 @@ class Archive:
     orders: Mapping[str, StoredOrder]
     executions: Mapping[str, Sequence[StoredExecution]]
     open_accounts: frozenset[str]
+
+    def is_forgotten(self, at: datetime) -> bool:
+        """Whether it happened after a copy was made and before that was compared with the broker."""
+        return any(
+            restore.copied_at <= at and (restore.reconciled_at is None or at <= restore.reconciled_at)
+            for restore in self.evidence.restores
+        )
 
     def dossiers(self) -> Iterator[Dossier]:
         """One run after the other; plans are read on the way, so that few are in memory at once."""

@@ -10,7 +10,7 @@ from trimtab.audit import corporate, money, orders, runs, weights
 from trimtab.audit.archive import FINAL_RUN_STATES, Archive, Dossier, arrange
 from trimtab.audit.comparison import Comparison, compare
 from trimtab.audit.ledger import Ledger
-from trimtab.audit.report import Finding, Listing, Report, Verdict
+from trimtab.audit.report import NONE, Finding, Listing, Report, Verdict
 from trimtab.audit.tally import WITNESSES_MAX, Tally
 from trimtab.store.evidence import Evidence
 
@@ -72,8 +72,10 @@ def audit(evidence: Evidence, ledger: Ledger | None) -> Report:
             check_run(dossier, tallies[invariant])
     for invariant, check_database in DATABASE_CHECKS:
         check_database(archive, tallies[invariant])
+    forgotten = NONE
     if ledger is not None:
         both = compare(archive, ledger)
+        forgotten = _listing(_forgotten_orders(both))
         for invariant, check_broker in BROKER_CHECKS:
             check_broker(both, tallies[invariant])
     moving = frozenset() if ledger is None else ledger.moving
@@ -84,7 +86,16 @@ def audit(evidence: Evidence, ledger: Ledger | None) -> Report:
         open_accounts=_listing(sorted(archive.open_accounts)),
         moving_accounts=_listing(sorted(moving)),
         open_orders=_listing(_open_orders(archive)),
+        forgotten_orders=forgotten,
     )
+
+
+def _forgotten_orders(both: Comparison) -> Iterator[str]:
+    """Orders that a restored database does not know of, because they came after the copy was made."""
+    for found in both.orders.values():
+        known = found.client_order_id in both.archive.orders
+        if not known and both.archive.is_forgotten(found.first.at):
+            yield f"order {found.client_order_id} ({found.first.side} {found.first.symbol})"
 
 
 def _open_orders(archive: Archive) -> Iterator[str]:

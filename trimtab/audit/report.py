@@ -37,16 +37,20 @@ class Listing:
     first: tuple[str, ...]
 
 
+NONE = Listing(count=0, first=())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Reported and not failed: accounts with open runs, accounts that changed at the broker while they
-    were read, and orders whose fate is open.
+    were read, orders whose fate is open, and orders that were lost with what a restored copy does not have.
     """
 
     findings: tuple[Finding, ...]
     open_accounts: Listing
     moving_accounts: Listing
     open_orders: Listing
+    forgotten_orders: Listing = NONE
 
     @property
     def ok(self) -> bool:
@@ -60,6 +64,7 @@ def as_json(report: Report) -> dict[str, object]:
         "open_accounts": _listing_json(report.open_accounts),
         "moving_accounts": _listing_json(report.moving_accounts),
         "open_orders": _listing_json(report.open_orders),
+        "forgotten_orders": _listing_json(report.forgotten_orders),
     }
 
 
@@ -85,6 +90,7 @@ def lines(report: Report) -> Iterator[str]:
     yield from _listing_lines(report.open_accounts, "accounts with open runs")
     yield from _listing_lines(report.moving_accounts, "accounts changed while they were read, not compared")
     yield from _listing_lines(report.open_orders, "orders with an open fate")
+    yield from _listing_lines(report.forgotten_orders, "orders newer than the backup that was restored")
     failed = [finding.id for finding in report.findings if finding.verdict is Verdict.FAILED]
     yield f"broken: {', '.join(failed)}" if failed else "no invariant is broken"
 

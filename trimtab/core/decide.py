@@ -137,7 +137,7 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
         return Wait(run.deadline_at, facts.frozen)
     sells = _unsent(plan.sells, facts)
     if sells:
-        orders = [_order(run, leg, plan=plan, notional=None, now=now) for leg in sells]
+        orders = [intent(run, leg, plan=plan, notional=None, now=now) for leg in sells]
         return _gated(RunState.SELLING, orders, skips=(), facts=facts)
     if any(order.state.is_open for order in facts.orders):
         return Wait(run.deadline_at, "orders are working at the broker")
@@ -190,7 +190,8 @@ def _unsent(legs: Sequence[Leg], facts: Facts) -> list[Leg]:
     return [leg for leg in legs if leg.number not in dealt_with]
 
 
-def _order(run: Run, leg: Leg, *, plan: Plan, notional: Decimal | None, now: datetime) -> Order:
+def intent(run: Run, leg: Leg, *, plan: Plan, notional: Decimal | None, now: datetime) -> Order:
+    """The order to send for a leg, in dollars if `notional` is given."""
     return Order(
         client_order_id=order_id(run.tenant_id, run.id, leg=leg.number, generation=0),
         run_id=run.id,
@@ -257,7 +258,7 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
             details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
             skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
         else:
-            orders.append(_order(run, leg, plan=facts.plan, notional=notional, now=now))
+            orders.append(intent(run, leg, plan=facts.plan, notional=notional, now=now))
     return _gated(RunState.BUYING, orders, skips=tuple(skips), facts=facts)
 
 

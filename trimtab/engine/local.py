@@ -52,6 +52,8 @@ def settle(desk: Desk) -> Settled:
         # An account with an open run is not evaluated: once it has ended, there may be something due.
         # The runs of this very turn come from an evaluation, which leaves nothing else due.
         pending = [turn.shard for turn in turns if turn.finished - turn.created]
+        if any(turn.lifted for turn in turns):
+            pending = desk.db.read(shards.numbers)
         if not pending:
             publish(desk)
             return Settled(

@@ -22,13 +22,16 @@ T = TypeVar("T")
 class Turn:
     """The epoch it took the shard with, what it has seen of the broker, and what it has done: the ids
     of the enrollments it evaluated, of the runs it made and of those it finished. `resting` are runs that
-    have to wait for another turn, whatever they could do now.
+    have to wait for another turn, whatever they could do now. `lifted`: it has ended the freeze of a restored
+    copy, so that every shard may go on.
     """
 
     desk: Desk
     shard: int
     epoch: int
     now: datetime
+    is_restored: bool = False
+    lifted: bool = False
     seen: Seen = field(default_factory=Seen)
     evaluated: frozenset[str] = frozenset()
     created: frozenset[str] = frozenset()
@@ -58,5 +61,5 @@ class Turn:
 def take_turn(desk: Desk, shard: int) -> Effects[Turn]:
     """Become the shard's writer."""
     now = desk.clock()
-    epoch = yield from effects.commit(lambda tx: shards.take(tx, shard, now=now))
-    return Turn(desk=desk, shard=shard, epoch=epoch, now=now)
+    taken = yield from effects.commit(lambda tx: shards.take(tx, shard, now=now))
+    return Turn(desk=desk, shard=shard, epoch=taken.epoch, now=now, is_restored=taken.is_restored)

@@ -1,4 +1,7 @@
-"""What a driver asks for: one whole turn at a shard: held accounts, evaluation, then every open run."""
+"""What a driver asks for: one whole turn at a shard: held accounts, evaluation, then every open run.
+
+A shard of a restored copy is compared with the broker before all that.
+"""
 
 import logging
 from datetime import timedelta
@@ -6,6 +9,7 @@ from datetime import timedelta
 from trimtab.core.errors import BrokerDown
 from trimtab.engine.advance import advance
 from trimtab.engine.desk import Desk, Effects, commit
+from trimtab.engine.reconcile import reconcile
 from trimtab.engine.release import release
 from trimtab.engine.sweep import sweep
 from trimtab.engine.turn import Turn, take_turn
@@ -24,6 +28,8 @@ def work(desk: Desk, shard: int) -> Effects[Turn]:
     """
     turn = yield from take_turn(desk, shard)
     try:
+        if turn.is_restored:
+            yield from reconcile(turn)
         yield from release(turn)
         yield from sweep(turn)
         yield from advance(turn)

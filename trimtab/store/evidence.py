@@ -106,6 +106,14 @@ class StoredEnrollment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRestore:
+    """A seam: what the broker did in between is not in the database; open until `reconciled_at` is known."""
+
+    copied_at: datetime
+    reconciled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Runs in the order of their insertion; orders, skips and events by run, then by their number."""
 
@@ -117,6 +125,7 @@ class Evidence:
     events: tuple[StoredEvent, ...]
     adjustments: tuple[StoredAdjustment, ...]
     enrollments: tuple[StoredEnrollment, ...]
+    restores: tuple[StoredRestore, ...] = ()
 
 
 def read_evidence(tx: Tx) -> Evidence:
@@ -134,6 +143,7 @@ def read_evidence(tx: Tx) -> Evidence:
         events=tuple(_events(tx, keep)),
         adjustments=tuple(_adjustments(tx, keep)),
         enrollments=tuple(_enrollments(tx, keep)),
+        restores=tuple(_restores(tx)),
     )
 
 
@@ -263,4 +273,13 @@ def _enrollments(tx: Tx, keep: _Keep) -> Iterator[StoredEnrollment]:
     for row in _paged(tx, sql, before={"id": ""}):
         yield StoredEnrollment(
             id=row["id"], tenant_id=keep(row["tenant_id"]), account_id=keep(row["account_id"])
+        )
+
+
+def _restores(tx: Tx) -> Iterator[StoredRestore]:
+    for row in tx.rows("SELECT copied_at, reconciled_at FROM restores ORDER BY copied_at, id"):
+        reconciled = row["reconciled_at"]
+        yield StoredRestore(
+            copied_at=instant(row["copied_at"]),
+            reconciled_at=None if reconciled is None else instant(reconciled),
         )

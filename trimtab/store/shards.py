@@ -146,16 +146,26 @@ def mark_followers_due(tx: Tx, strategy_ids: Collection[str], at: datetime) -> N
     )
 
 
-def take(tx: Tx, shard: int, *, now: datetime) -> int:
-    """Become the shard's writer: the epoch that all our later transactions must find."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The epoch that all later transactions of the writer must find, and whether the shard has to be
+    compared with the broker before anything in it may move.
+    """
+
+    epoch: int
+    is_restored: bool
+
+
+def take(tx: Tx, shard: int, *, now: datetime) -> Taken:
+    """Become the shard's writer."""
     row = tx.row(
         """UPDATE shards SET epoch = epoch + 1, due_at = NULL, taken_at = :now
-           WHERE shard = :shard RETURNING epoch""",
+           WHERE shard = :shard RETURNING epoch, restored""",
         shard=shard,
         now=micros(now),
     )
     assert row is not None, "the shard exists"
-    return int(row["epoch"])
+    return Taken(epoch=int(row["epoch"]), is_restored=bool(row["restored"]))
 
 
 def guard(tx: Tx, shard: int, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""What real brokers need: how old a report is, corrections of executions, live streams, shared budgets."""
+"""How old a report is, corrections, live streams, budgets, restored copies, orders a minute."""
 
 from alembic import op
 
@@ -23,6 +23,22 @@ CREATE TABLE budgets (
     broker TEXT PRIMARY KEY,
     calls_left BIGINT NOT NULL,
     window_ends_at BIGINT NOT NULL
+);
+
+-- Copies that somebody began to work with: what the broker did in between is not in them.
+CREATE TABLE restores (
+    id TEXT PRIMARY KEY,
+    copied_at BIGINT NOT NULL,
+    reconciled_at BIGINT
+);
+ALTER TABLE shards ADD COLUMN restored INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1));
+
+-- How many orders a tenant sent in each second, where their number a minute is limited.
+CREATE TABLE order_rates (
+    tenant_id TEXT NOT NULL,
+    second_at BIGINT NOT NULL,
+    orders BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, second_at)
 )
 """
 

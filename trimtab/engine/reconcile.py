@@ -1,0 +1,179 @@
+"""A restored copy compared with the broker, shard by shard, before anything of it may move.
+
+The broker went on after the copy was made: it may have orders of runs that are still open here, and this
+database has forgotten their intents. Ids of orders follow from run and leg, so they are found: those of a
+planned run are adopted, and a queued run that has orders has been carried out already. What the broker holds
+is right. Orders of runs that were made after the copy cannot be found; while they are open, no plan is made
+(see `core.decide`), and what they traded is in the positions that every plan is made from.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from trimtab.brokers.broker import Account, Broker, OrderReport
+from trimtab.core.decide import intent
+from trimtab.core.doubt import disagreement, traded
+from trimtab.core.money import ZERO
+from trimtab.core.run import Order, OrderState, RunState, Side, order_id
+from trimtab.database import Tx
+from trimtab.engine import reports
+from trimtab.engine.cases import Case, open_cases
+from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.turn import Turn
+from trimtab.store import holdings, orders, restores, runs
+from trimtab.store.runs import Change
+
+log = logging.getLogger(__name__)
+
+CARRIED_OUT = "restored from a backup: the broker has orders of this run that this database has forgotten"
+OVERTAKEN = "restored from a backup: the broker went on, and the account is not what this run left it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """An order that the broker has and this database had forgotten."""
+
+    case: Case
+    order: Order
+    report: OrderReport
+
+
+def reconcile(turn: Turn) -> Effects[None]:
+    """Compare a restored shard with the broker, adopt what is found, and lift the freeze with the last."""
+    cases = yield from read(partial(open_cases, shard=turn.shard, only=None, now=turn.now))
+    forgotten = yield from _look_for(turn, [case for case in cases if case.plan is not None])
+    yield from reports.learn_names(turn, [(found.order, found.report) for found in forgotten])
+    carried_out = yield from _carried_out(turn, [case for case in cases if case.plan is None])
+    yield from turn.commit(lambda tx: _store(tx, turn, forgotten, carried_out=carried_out))
+    yield from _end_overtaken(turn)
+    turn.lifted = yield from turn.commit(lambda tx: restores.reconciled(tx, turn.shard, turn.now))
+    log.warning(
+        "shard %d of a restored copy: %d forgotten orders adopted, %d runs were carried out already%s",
+        turn.shard,
+        len(forgotten),
+        len(carried_out),
+        "; nothing is frozen for it any more" if turn.lifted else "",
+    )
+
+
+def _look_for(turn: Turn, planned: Sequence[Case]) -> Effects[list[_Found]]:
+    """Ask the broker for an order of every leg that has none here."""
+    wanted = {o.client_order_id: (case, o) for case in planned for o in _missing(case, turn.now)}
+    shown = yield from _lookup([order for _, order in wanted.values()])
+    return [
+        _Found(case=wanted[key][0], order=wanted[key][1], report=report)
+        for key, report in sorted(shown.items())
+    ]
+
+
+def _lookup(wanted: Sequence[Order]) -> Effects[dict[str, OrderReport]]:
+    def question(broker: Broker) -> dict[str, OrderReport]:
+        return broker.lookup(wanted) if wanted else {}
+
+    return (yield from ask(question))
+
+
+def _missing(case: Case, now: datetime) -> Iterator[Order]:
+    assert case.plan is not None, "only planned runs have legs"
+    known = {order.leg for order in case.orders} | {skip.leg for skip in case.skips}
+    for leg in case.plan.legs:
+        if leg.number not in known:
+            yield intent(case.run, leg, plan=case.plan, notional=leg.notional, now=now)
+
+
+def _carried_out(turn: Turn, queued: Sequence[Case]) -> Effects[set[str]]:
+    """The ids of queued runs of which the broker has an order: of any leg that they may have had."""
+    if not queued:
+        return set()
+    mirror = yield from read(lambda tx: holdings.read(tx, turn.shard))
+    rows = {account_id: row for row, account_id in enumerate(mirror.block.account_ids)}
+    wanted: list[Order] = []
+    for case in queued:
+        row = rows.get(case.run.account_id)
+        held = set() if row is None else set(mirror.block.holdings(row).positions)
+        wanted += [_of_any_leg(case, leg, now=turn.now) for leg in range(len({*case.weights.assets, *held}))]
+    shown = yield from _lookup(wanted)
+    return {order.run_id for order in wanted if order.client_order_id in shown}
+
+
+def _of_any_leg(case: Case, leg: int, *, now: datetime) -> Order:
+    """An order to ask for; what it would be to do is not known."""
+    run = case.run
+    return Order(
+        client_order_id=order_id(run.tenant_id, run.id, leg=leg, generation=0),
+        run_id=run.id,
+        leg=leg,
+        generation=0,
+        account_id=run.account_id,
+        symbol="",
+        side=Side.SELL,
+        quantity=ZERO,
+        notional=None,
+        state=OrderState.SENDING,
+        sent_at=now,
+    )
+
+
+def _store(tx: Tx, turn: Turn, forgotten: Sequence[_Found], *, carried_out: set[str]) -> None:
+    """The forgotten intents with what became of them, and the end of what has been carried out."""
+    for run_id in sorted(carried_out):
+        runs.cancel_queued(tx, run_id, reason=CARRIED_OUT, now=turn.now)
+    by_run: dict[str, list[_Found]] = {}
+    for found in forgotten:
+        by_run.setdefault(found.case.run.id, []).append(found)
+    changes = [_with_orders(found) for found in by_run.values()]
+    applied = runs.change(tx, changes, turn.now)
+    ours = [found for found in forgotten if found.case.run.id in applied]
+    intents = [_as_sent(found) for found in ours]
+    orders.insert_intents(tx, turn.shard, epoch=turn.epoch, intents=intents)
+    reports.store(tx, turn, [reports.said(turn, o, f.report) for o, f in zip(intents, ours, strict=True)])
+
+
+def _with_orders(found: Sequence[_Found]) -> Change:
+    run = found[0].case.run
+    buys = run.state is RunState.BUYING or any(each.order.side is Side.BUY for each in found)
+    return Change(run=run, state=RunState.BUYING if buys else RunState.SELLING, more_orders=len(found))
+
+
+def _as_sent(found: _Found) -> Order:
+    """The intent as it must have been: a buy may have been for less than its leg."""
+    order, shown = found.order, found.report.notional
+    if order.notional is None or shown is None or shown > order.notional:
+        return order
+    return replace(order, notional=shown)
+
+
+def _end_overtaken(turn: Turn) -> Effects[None]:
+    """End planned runs that have no order open, and whose account is not what they left: the broker went
+    on without them, and is right.
+    """
+    planned = yield from read(partial(_planned, turn=turn))
+    known = [order for case in planned for order in case.orders if order.state.may_change]
+    if known and (yield from reports.learn(turn, known)):
+        planned = yield from read(partial(_planned, turn=turn))
+    if not planned:
+        return
+    ids = {case.run.account_id for case in planned}
+    accounts = yield from ask(lambda broker: broker.accounts(ids))
+    changes = [
+        Change(run=case.run, state=RunState.CANCELED, stop=RunState.CANCELED, reason=OVERTAKEN)
+        for case in planned
+        if _is_overtaken(case, accounts.get(case.run.account_id))
+    ]
+    turn.finished |= yield from turn.commit(lambda tx: runs.change(tx, changes, turn.now))
+
+
+def _planned(tx: Tx, turn: Turn) -> list[Case]:
+    cases = open_cases(tx, turn.shard, only=None, now=turn.now)
+    return [case for case in cases if case.plan is not None]
+
+
+def _is_overtaken(case: Case, account: Account | None) -> bool:
+    assert case.plan is not None, "only planned runs are"
+    if account is None or account.working or any(order.state.is_open for order in case.orders):
+        return False
+    before = traded(case.run, case.plan, orders=case.orders)
+    return disagreement(before, account.holdings, overtaken=True) is not None
