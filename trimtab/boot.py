@@ -16,6 +16,7 @@ from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import prepare
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.errors import CannotStart
+from trimtab.core.gate import Caps
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, RunState, TriggerPolicy
 from trimtab.core.sessions import CONTINUOUS_CALENDAR, Sessions
@@ -89,6 +90,12 @@ def open_installation(settings: Settings) -> Installation:
             buffer_percent=settings.cash_buffer_percent,
         ),
         limits=Limits(min_notional=settings.min_notional, buffer_percent=settings.cash_buffer_percent),
+        caps=Caps(
+            order_max=settings.order_max or None,
+            run_orders_max=settings.run_orders_max or None,
+            minute_orders_max=settings.minute_orders_max or None,
+            collar_percent=settings.collar_percent,
+        ),
         trigger=TriggerPolicy(
             cooldown=timedelta(seconds=settings.v2_cooldown_s),
             after=FINAL_STATES if settings.v2_cooldown_after_failure else frozenset({RunState.COMPLETED}),

@@ -81,6 +81,26 @@ SETTINGS = (
         meaning="seconds until an order that the broker does not show may be sent again",
     ),
     Setting(
+        name="TRIMTAB_ORDER_MAX",
+        default="0",
+        meaning="dollars above which no order is sent, whatever was planned; 0 for no limit",
+    ),
+    Setting(
+        name="TRIMTAB_RUN_ORDERS_MAX",
+        default="1000",
+        meaning="orders after which a run sends no more; 0 for no limit",
+    ),
+    Setting(
+        name="TRIMTAB_MINUTE_ORDERS_MAX",
+        default="",
+        meaning="orders a minute that may leave for one tenant, 0 for no limit; 500 if not paper",
+    ),
+    Setting(
+        name="TRIMTAB_COLLAR_PERCENT",
+        default="20",
+        meaning="percent by which a price may have moved since the plan before its orders are not sent",
+    ),
+    Setting(
         name="TRIMTAB_RATE_LIMIT",
         default="60000",
         meaning="requests a minute that one key may make to one process",
@@ -117,7 +137,9 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Checked settings; amounts are dollars, percents of equity, seconds and requests a minute."""
+    """Checked settings; amounts are dollars, percents of equity, seconds and requests a minute. What is None
+    depends on the broker.
+    """
 
     database_url: str
     market: str
@@ -130,6 +152,10 @@ class Settings:
     min_notional: Decimal
     cash_buffer_percent: Decimal
     quarantine_s: int
+    order_max: Decimal
+    run_orders_max: int
+    minute_orders_max: int | None
+    collar_percent: Decimal
     rate_limit: int
     v2_cooldown_s: int
     v2_cooldown_after_failure: bool
@@ -212,6 +238,12 @@ def _checked(values: Mapping[str, str]) -> Settings:
         min_notional=read("TRIMTAB_MIN_NOTIONAL", _amount, expected="dollars, 0 or more"),
         cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, expected="a percentage below 100"),
         quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, expected="whole seconds, at least 1"),
+        order_max=read("TRIMTAB_ORDER_MAX", _amount, expected="dollars, 0 or more"),
+        run_orders_max=read("TRIMTAB_RUN_ORDERS_MAX", _seconds, expected="a number of orders, 0 or more"),
+        minute_orders_max=None
+        if not values["TRIMTAB_MINUTE_ORDERS_MAX"]
+        else read("TRIMTAB_MINUTE_ORDERS_MAX", _seconds, expected="a number of orders, 0 or more"),
+        collar_percent=read("TRIMTAB_COLLAR_PERCENT", _percent, expected="a percentage below 100"),
         rate_limit=read("TRIMTAB_RATE_LIMIT", _count, expected="requests a minute, at least 1"),
         v2_cooldown_s=read("TRIMTAB_V2_COOLDOWN_S", _seconds, expected="whole seconds, 0 or more"),
         v2_cooldown_after_failure=read("TRIMTAB_V2_COOLDOWN_AFTER_FAILURE", _flag, expected="0 or 1"),

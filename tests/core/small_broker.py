@@ -13,7 +13,7 @@ from typing import assert_never
 
 from tests.core.examples import DEADLINE, QUARANTINE, START, run, utc
 from trimtab.core.decide import decide
-from trimtab.core.gate import gate
+from trimtab.core.gate import Moment, gate
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
 from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, Order, OrderState, Run, RunState, Side
 from trimtab.core.sessions import Window
@@ -109,7 +109,9 @@ class SmallBroker:
         legs = [each[0].leg for key, each in self.posted.items() if key != order.client_order_id]
         assert order.leg not in legs, "a leg was sent under two ids"
         assert self.frozen is None, "sent while frozen"
-        verdict = gate(order, plan, prices=self.prices, frozen_symbols=frozenset(self.frozen_symbols))
+        verdict = gate(
+            order, plan, at=Moment(prices=self.prices, frozen_symbols=frozenset(self.frozen_symbols))
+        )
         assert verdict is None, "sent what the gate stops"
         assert order.worst_price == plan.worst_price(plan.legs[order.leg]), "without its limit"
         assert order.impact_bps_max == plan.impact_bps_max, "without its limit"

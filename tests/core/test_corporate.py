@@ -38,7 +38,7 @@ from trimtab.core.corporate import (
 )
 from trimtab.core.decide import decide
 from trimtab.core.doubt import Traded, disagreement, doubt, unseen
-from trimtab.core.gate import gate
+from trimtab.core.gate import Moment, gate
 from trimtab.core.plan import SkipReason, make_plan
 from trimtab.core.run import OrderState, RunKind, RunState
 from trimtab.core.step import Abandon, CancelOrders, Finish, Look, StorePlan, Submit, Wait
@@ -207,7 +207,9 @@ def test_what_was_sized_before_a_corporate_action_is_not_sent_after_it(
     actions: list[CorporateAction], *, sells: bool, buys: bool
 ) -> None:
     for leg, passes in ((SELL_A, sells), (BUY_B, buys)):
-        stopped = gate(order(leg), plan(), prices=PRICES, frozen_symbols=frozenset(), actions=actions)
+        stopped = gate(
+            order(leg), plan(), at=Moment(prices=PRICES, frozen_symbols=frozenset(), actions=actions)
+        )
         assert (stopped is None) is passes
         assert stopped is None or stopped.reason is SPLIT
 

@@ -28,7 +28,7 @@ from tests.core.examples import (
     weights,
 )
 from trimtab.core.decide import decide
-from trimtab.core.gate import Stopped, gate
+from trimtab.core.gate import Moment, Stopped, gate
 from trimtab.core.plan import Basis, Plan, Skip, SkipReason, make_plan
 from trimtab.core.run import Order, RunKind, RunState, Side
 from trimtab.core.step import Abandon, Resend, Submit
@@ -207,7 +207,7 @@ PASSED: list[tuple[Order, str, str | None]] = [
 @pytest.mark.parametrize(("wanted", "price", "why"), PASSED)
 def test_nothing_is_sent_that_its_limit_would_only_stop(wanted: Order, price: str, why: str | None) -> None:
     now = {**PRICES, wanted.symbol: Decimal(price)}
-    stopped = gate(wanted, plan(), prices=now, frozen_symbols=frozenset())
+    stopped = gate(wanted, plan(), at=Moment(prices=now, frozen_symbols=frozenset()))
     assert stopped == (None if why is None else Stopped(SkipReason.PRICE_MOVED, why))
 
 

@@ -25,6 +25,7 @@ from trimtab.brokers.broker import Traits
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import SCHEMA, prepare
 from trimtab.core.enrollment import Enrollment, EvaluationPolicy
+from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.money import plain
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, Run, RunKind, RunState, TriggerPolicy
@@ -193,6 +194,7 @@ class Setup:
     quarantine_s: int = 5
     drops_duplicates: bool = True
     rates: Rates = field(default_factory=Rates)
+    caps: Caps = NO_CAPS
 
 
 PLAIN = Setup()
@@ -451,6 +453,7 @@ def open_world(place: Place, setup: Setup = PLAIN, *, clock: Clock | None = None
             buffer_percent=Decimal(setup.buffer_percent),
         ),
         limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(setup.buffer_percent)),
+        caps=setup.caps,
         trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
         evaluations_kept=timedelta(days=30),
         clock=clock,

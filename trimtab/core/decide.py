@@ -15,7 +15,7 @@ from itertools import chain
 from trimtab.core.adoption import excess
 from trimtab.core.corporate import Split
 from trimtab.core.doubt import doubt, open_fate, traded, unseen
-from trimtab.core.gate import Stopped, gate
+from trimtab.core.gate import Moment, Stopped, gate
 from trimtab.core.money import ZERO, plain
 from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
@@ -123,7 +123,7 @@ def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, s
         return Wait(min(o.sent_at for o in unknown) + facts.quarantine, "an order's fate is unknown")
     if stopping or not facts.drops_duplicates:
         return Abandon(tuple(settled))
-    refused = [order for order in settled if _stopped(order, facts)]
+    refused = [order for order in settled if _stopped(order, facts, run_orders=0)]
     return Abandon(tuple(refused)) if refused else Resend(tuple(settled))
 
 
@@ -215,7 +215,7 @@ def _gated(state: RunState, orders: Sequence[Order], *, skips: tuple[Skip, ...],
     passed: list[Order] = []
     stopped: list[Skip] = []
     for order in orders:
-        verdict = _stopped(order, facts)
+        verdict = _stopped(order, facts, run_orders=len(facts.orders) + len(passed))
         if verdict is None:
             passed.append(order)
         else:
@@ -224,15 +224,17 @@ def _gated(state: RunState, orders: Sequence[Order], *, skips: tuple[Skip, ...],
     return Submit(state, tuple(passed), (*skips, *stopped))
 
 
-def _stopped(order: Order, facts: Facts) -> Stopped | None:
+def _stopped(order: Order, facts: Facts, *, run_orders: int) -> Stopped | None:
     assert facts.plan is not None, "what is sent was planned"
-    return gate(
-        order,
-        facts.plan,
+    moment = Moment(
         prices=facts.prices,
+        prices_age=facts.prices_age,
         frozen_symbols=facts.frozen_symbols,
         actions=facts.actions,
+        run_orders=run_orders,
+        caps=facts.caps,
     )
+    return gate(order, facts.plan, at=moment)
 
 
 def _skip(leg: Leg, reason: SkipReason, *, details: str) -> Skip:

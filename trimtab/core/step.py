@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from trimtab.core.corporate import CorporateAction
 from trimtab.core.doubt import Traded
+from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.plan import Basis, Plan, Skip
 from trimtab.core.run import Order, RunState
 from trimtab.core.sessions import Window
@@ -21,13 +22,13 @@ class Facts:
     """All that is known about one run at this moment.
 
     `basis` is made from a fresh look at the account and is None until somebody has looked since the
-    run's orders last changed. `prices` are current. `asked` and `cancel_asked` are the client order
-    ids whose state, or whose cancellation, has been asked for just now: an order still open after
-    that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
+    run's orders last changed. `prices` are those of `prices_age` ago. `asked` and `cancel_asked` are the
+    client order ids whose state, or whose cancellation, has been asked for just now: an order still open
+    after that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
     the account's last planned run, if it ended just now: for a QUEUED run, whose plan must know what was
     traded. One that traded nothing counts too, for its own plan knew what was traded before it.
-    `is_working`: whether an order of the account is open at the broker, whoever sent it.
-    `actions` are the corporate actions in the plan's symbols since it was made.
+    `actions` are the corporate actions in the plan's symbols since it was made. `is_working`: whether an
+    order of the account is open at the broker, whoever sent it. `caps` bound what may be sent.
     """
 
     plan: Plan | None
@@ -46,6 +47,8 @@ class Facts:
     quarantine: timedelta
     previous: Traded | None
     is_working: bool = False
+    caps: Caps = NO_CAPS
+    prices_age: timedelta = timedelta(0)
     actions: tuple[CorporateAction, ...] = ()
 
 

@@ -100,43 +100,51 @@ def _concerned(turn: Turn, cases: Sequence[Case]) -> set[str]:
 
 
 def _learn_prices(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
-    """Ask once per turn for the asset behind every symbol that matters, and then for its price."""
+    """Ask for the asset behind every symbol that matters, and then for its price: once per turn, and again
+    when that was long ago.
+    """
     seen = turn.seen
-    new = _concerned(turn, cases) - seen.symbols_asked
+    fresh = {s for s, at in seen.asked_at.items() if turn.now - at < turn.desk.caps.price_age_max / 2}
+    new = _concerned(turn, cases) - fresh
     while new:
-
-        def question(broker: Broker, new: set[str] = new) -> None:
-            seen.assets |= broker.assets(new)
-            seen.prices |= usable_prices(broker.prices(new))
-
-        yield from ask(question)
-        seen.symbols_asked |= new
+        yield from _ask_quotes(turn, cases, concerned=new, unpriced=new)
+        fresh |= new
         # What some of them have become.
-        new = {seen.present(symbol) for symbol in new} - seen.symbols_asked
+        new = {seen.present(symbol) for symbol in new} - fresh
 
 
 def _look_again(turn: Turn, cases: Sequence[Case]) -> Effects[bool]:
     """After a look at accounts: whether a corporate action came between it and what was known of the
     assets. Then quantities of after it would meet prices of before: those accounts are looked at anew.
     """
-    seen = turn.seen
     concerned = _concerned(turn, cases)
-    new = concerned - seen.symbols_asked
+    unpriced = concerned - turn.seen.asked_at.keys()
+    return (yield from _ask_quotes(turn, cases, concerned=concerned, unpriced=unpriced))
+
+
+def _ask_quotes(
+    turn: Turn, cases: Sequence[Case], *, concerned: set[str], unpriced: set[str]
+) -> Effects[bool]:
+    """Ask for prices, then for assets, and again for the prices of those that a corporate action has changed
+    since they were asked for last; whether there were any. Their accounts have to be looked at anew.
+    """
+    seen = turn.seen
+
+    def price(broker: Broker, symbols: set[str]) -> None:
+        for symbol in symbols:
+            seen.prices.pop(symbol, None)
+        seen.prices |= usable_prices(broker.prices(symbols)) if symbols else {}
 
     def question(broker: Broker) -> set[str]:
-        if new:
-            seen.prices |= usable_prices(broker.prices(new))
+        price(broker, unpriced)
         assets = broker.assets(concerned)
         moved = {s for s, asset in assets.items() if asset.actions != seen.actions(s)}
         seen.assets |= assets
-        if moved:
-            for symbol in moved:
-                seen.prices.pop(symbol, None)
-            seen.prices |= usable_prices(broker.prices(moved))
+        price(broker, moved)
         return moved
 
     moved = yield from ask(question)
-    seen.symbols_asked |= concerned
+    seen.asked_at |= dict.fromkeys(unpriced | moved, turn.now)
     if moved:
         seen.forget(case.run.account_id for case in cases if moved & _concerned(turn, [case]))
     return bool(moved)
@@ -144,7 +152,9 @@ def _look_again(turn: Turn, cases: Sequence[Case]) -> Effects[bool]:
 
 def _decide(turn: Turn, case: Case, window: Window) -> Step:
     try:
-        return decide(case.run, facts_of(case, turn.seen, desk=turn.desk, window=window), now=turn.now)
+        return decide(
+            case.run, facts_of(case, turn.seen, desk=turn.desk, window=window, now=turn.now), now=turn.now
+        )
     except Exception:  # one run that nobody foresaw must not stop the others of its shard
         log.exception("run %s cannot be decided", case.run.id)
         if case.run.stop is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
@@ -58,8 +58,8 @@ class Case:
 class Seen:
     """What this turn has learned from the broker so far. An account is forgotten when its orders move.
 
-    `prices` and `assets` are by the symbol asked for; all that is there was there together, with no
-    corporate action in between (see `advance`).
+    `prices` and `assets` are by the symbol asked for, at `asked_at`; all that is there was there together,
+    with no corporate action in between (see `advance`).
     """
 
     asked: set[str] = field(default_factory=set)
@@ -68,7 +68,11 @@ class Seen:
     accounts: dict[str, Account] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
     assets: dict[str, Asset] = field(default_factory=dict)
-    symbols_asked: set[str] = field(default_factory=set)
+    asked_at: dict[str, datetime] = field(default_factory=dict)
+
+    def prices_age(self, symbols: Iterable[str], now: datetime) -> timedelta:
+        """How long ago the oldest of these prices was asked for."""
+        return max((now - self.asked_at[s] for s in symbols if s in self.asked_at), default=timedelta(0))
 
     def asset_id(self, symbol: str) -> str | None:
         asset = self.assets.get(symbol)
@@ -167,7 +171,7 @@ def freeze_reason(covering: Iterable[Freeze]) -> str | None:
     return next((f"frozen: {f.reason}" for f in covering if f.symbol is None), None)
 
 
-def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
+def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window, now: datetime) -> Facts:
     """What `decide` may know about the case now."""
     held = f"held: {case.account.held}" if case.account.held else None
     account = seen.accounts.get(case.run.account_id)
@@ -190,6 +194,8 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window) -> Facts:
         drops_duplicates=desk.broker.traits.drops_duplicates,
         quarantine=desk.broker.traits.quarantine,
         previous=None if previous is None else replace(previous, actions=seen.actions_since(previous.plan)),
+        caps=desk.caps,
+        prices_age=timedelta(0) if case.plan is None else seen.prices_age(case.plan.prices, now),
         is_working=account is not None and bool(account.working),
         actions=() if case.plan is None else seen.actions_since(case.plan),
     )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from trimtab.brokers.broker import Broker, Outcome
 from trimtab.core.enrollment import EvaluationPolicy
+from trimtab.core.gate import Caps
 from trimtab.core.plan import Limits
 from trimtab.core.run import Order, TriggerPolicy
 from trimtab.core.sessions import Sessions
@@ -33,6 +34,7 @@ class Desk:
     calendar: str
     evaluation: EvaluationPolicy
     limits: Limits
+    caps: Caps
     trigger: TriggerPolicy
     evaluations_kept: timedelta
     clock: Callable[[], datetime]

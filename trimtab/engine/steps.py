@@ -20,11 +20,11 @@ from trimtab.engine import reports
 from trimtab.engine.cases import Case, frozen_symbols
 from trimtab.engine.desk import Effects
 from trimtab.engine.turn import Turn
-from trimtab.store import enrollments, freezes, orders, runs, shards
+from trimtab.store import enrollments, freezes, orders, rates, runs, shards
 from trimtab.store.freezes import Freeze
 from trimtab.store.runs import Change
 
-# When a broker that had no room for an order is offered it again.
+# When an order for which there was no room, at the broker or in the tenant's minute, is tried again.
 ROOM_POLL = timedelta(seconds=1)
 
 
@@ -96,15 +96,18 @@ def _intents_of(turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> Callable[[T
 
 
 def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) -> list[Order]:
-    """Store the intents of runs that are as we saw them, in time and not frozen; returns what may be
-    sent. The others are decided again.
+    """Store the intents of runs that are as we saw them, in time and not frozen, as many as may leave in
+    this minute; returns what may be sent. The others are decided again.
     """
     frozen = freezes.locked_freezes(tx)
     free = [
         (case, step)
         for case, step in batch
-        if not _is_late(case, turn) and not _is_frozen(turn, case, step.orders, frozen=frozen)
+        if not _is_late(case, turn)
+        and not _is_stale(case, turn)
+        and not _is_frozen(turn, case, step.orders, frozen=frozen)
     ]
+    free = _with_room(tx, turn, free)
     changes = [Change(run=case.run, state=step.state, more_orders=len(step.orders)) for case, step in free]
     applied = runs.change(tx, changes, turn.now)
     ours = [(case, step) for case, step in free if case.run.id in applied]
@@ -118,8 +121,36 @@ def _commit_intents(tx: Tx, turn: Turn, batch: Sequence[tuple[Case, Submit]]) ->
     return intents
 
 
+def _with_room(tx: Tx, turn: Turn, steps: Sequence[tuple[Case, Submit]]) -> list[tuple[Case, Submit]]:
+    """The steps with no more orders than their tenants may send in this minute; what has no room rests."""
+    orders_max = turn.desk.caps.minute_orders_max
+    if orders_max is None:
+        return list(steps)
+    by_tenant: dict[str, list[tuple[Case, Submit]]] = {}
+    for case, step in steps:
+        by_tenant.setdefault(case.run.tenant_id, []).append((case, step))
+    allowed = []
+    for tenant_id, theirs in sorted(by_tenant.items()):
+        room = left = rates.room(tx, tenant_id, turn.now, orders_max=orders_max)
+        for case, step in theirs:
+            leaving = step.orders[:left]
+            left -= len(leaving)
+            if len(leaving) < len(step.orders):
+                turn.rest(case.run.id, until=turn.now + ROOM_POLL)
+            if leaving or not step.orders:
+                allowed.append((case, replace(step, orders=leaving)))
+        rates.count(tx, tenant_id, turn.now, orders=room - left)
+    return allowed
+
+
 def _is_late(case: Case, turn: Turn) -> bool:
     return case.run.deadline_at is not None and turn.now >= case.run.deadline_at
+
+
+def _is_stale(case: Case, turn: Turn) -> bool:
+    """Whether the prices that the gate has seen have become too old since: then it has to look again."""
+    assert case.plan is not None, "what is sent was planned"
+    return turn.seen.prices_age(case.plan.prices, turn.now) > turn.desk.caps.price_age_max
 
 
 def _is_frozen(turn: Turn, case: Case, intended: Sequence[Order], *, frozen: Sequence[Freeze]) -> bool:
@@ -135,15 +166,15 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
 
     def intend(tx: Tx) -> list[Order]:
         frozen = freezes.locked_freezes(tx)
-        allowed = [
-            order
+        free = [
+            (case, Submit(case.run.state, step.orders, ()))
             for case, step in cases
-            for order in step.orders
             if not _is_frozen(turn, case, step.orders, frozen=frozen)
         ]
+        allowed = [order for _, step in _with_room(tx, turn, free) for order in step.orders]
         ids = [order.client_order_id for order in allowed]
         orders.set_sent(tx, ids, epoch=turn.epoch, now=turn.now)
-        return allowed
+        return [replace(order, sent_at=turn.now) for order in allowed]
 
     yield from _send(turn, (yield from turn.commit(intend)))
 
@@ -171,8 +202,8 @@ def _take_back(turn: Turn, unsent: Sequence[Order], *, none_left: bool) -> Effec
     """
     yield from turn.commit(lambda tx: orders.take_back(tx, turn.shard, [o.client_order_id for o in unsent]))
     if none_left:
-        turn.resting |= {order.run_id for order in unsent}
-        turn.wake_by(turn.now + ROOM_POLL)
+        for order in unsent:
+            turn.rest(order.run_id, until=turn.now + ROOM_POLL)
 
 
 def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:

@@ -48,6 +48,11 @@ class Turn:
         if at is not None and (self.wake_at is None or at < self.wake_at):
             self.wake_at = at
 
+    def rest(self, run_id: str, *, until: datetime) -> None:
+        """Leave a run to a later turn."""
+        self.resting.add(run_id)
+        self.wake_by(until)
+
     def commit(self, work: Callable[[Tx], T]) -> Effects[T]:
         """A durable transaction that happens only while the shard is ours."""
 
