@@ -1,0 +1,208 @@
+"""A whole Trimtab in memory, with its workers, its customers and a market, living through bad days.
+
+Faults happen in the first minute. From then on everything must come to its end by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from tests.engine.desks import CALENDARS, EXCHANGE, MONDAY, TENANT, Ids
+from tests.simulator.broker import SimulatedBroker
+from tests.simulator.clients import Clients, Promises
+from tests.simulator.database import MemoryDatabase, memory_database
+from tests.simulator.market import Market
+from tests.simulator.tape import Tape
+from tests.simulator.timeline import Timeline
+from tests.simulator.weather import QUARANTINE_S, Profile, draw_weather
+from tests.simulator.workers import Watch, Worker, Wrong
+from trimtab.core.enrollment import EvaluationPolicy
+from trimtab.core.plan import Limits
+from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
+from trimtab.engine.desk import Desk
+from trimtab.store import tenants
+
+STORM_S = 60
+FINAL_WITHIN_S = QUARANTINE_S + 60
+# Sweeps after that take up what had to wait, and release what is proven.
+AFTERWARDS_S = 700
+PRICES = {"SPY": "400", "TLT": "100", "GLD": "200", "IWM": "31.25"}
+SYMBOLS = tuple(PRICES)
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulatedWorld:
+    time: Timeline
+    tape: Tape
+    db: MemoryDatabase
+    market: Market
+    broker: SimulatedBroker
+    desk: Desk
+    workers: list[Worker] = field(default_factory=list)
+    promises: Promises = field(default_factory=Promises)
+
+    def live(self) -> None:
+        """From the first customer to the end of every run."""
+        clients = Clients(
+            desk=self.desk, market=self.market, rouse=self.rouse, storm_s=STORM_S, promises=self.promises
+        )
+        clients.settle_in()
+        self._plan_misfortunes()
+        clients.plan()
+        self.rouse()
+        self.time.run(self.market.calm_at, lambda: False)
+        self._calm_down()
+        clients.calm_down()
+        final_by = self.market.calm_at + timedelta(seconds=FINAL_WITHIN_S)
+        self.time.run(final_by, self._is_at_rest)
+        if not self.market.weather.surfaces:
+            clients.require_final()
+        self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nobody is at work and nothing waits: no open run, no held account."""
+        if not all(worker.is_idle for worker in self.workers):
+            return False
+        return self.db.read(is_at_rest)
+
+    def _plan_misfortunes(self) -> None:
+        """What happens once, at some moment: a dead endpoint, a blocked account, a price that is gone."""
+        market, tape = self.market, self.tape
+        calls = ("lookup", "submit", "accounts", "prices", "cancel", "feed", "assets")
+        if market.happens("endpoint dead"):
+            self._sometime(lambda: setattr(self.broker, "dead", calls[tape.choice("dead", len(calls))]))
+        if market.happens("account blocked"):
+            self._sometime(lambda: market.set_status("a0", "INACTIVE"))
+        if market.happens("price gone"):
+            self._sometime(lambda: market.prices.pop(SYMBOLS[tape.choice("gone", len(SYMBOLS))], None))
+        if market.happens("price moves"):
+            self._sometime(self._move_price)
+
+    def _sometime(self, action: Callable[[], Any]) -> None:
+        self.time.after(self.tape.choice("moment", STORM_S * 4) / 4, action)
+
+    def _move_price(self) -> None:
+        symbol = SYMBOLS[self.tape.choice("moving", len(SYMBOLS))]
+        factor = Decimal(("1.03", "0.7", "1.3", "0.94")[self.tape.choice("move", 4)])
+        self.time.tag("price moves beyond the collar" if abs(factor - 1) > Decimal("0.2") else "price moves")
+        self.market.last[symbol] *= factor
+        if symbol in self.market.prices:
+            self.market.prices[symbol] = self.market.last[symbol]
+        self.time.write("market", f"{symbol} costs {self.market.last[symbol]}")
+
+    def _calm_down(self) -> None:
+        self.time.write("world", "is calm")
+        self.broker.dead = None
+        self.market.calm_down()
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Let every worker that rests see whether it is wanted."""
+        for worker in self.workers:
+            if worker.is_idle:
+                worker.rest()
+
+    def before_send(self, order: Order) -> None:
+        """What must be durable before an order leaves: the same order, as an intent."""
+        row = self.db.read(
+            lambda tx: tx.row(
+                "SELECT symbol, side, quantity, notional FROM orders WHERE client_order_id = :id",
+                id=order.client_order_id,
+            )
+        )
+        if row is None:
+            raise Wrong("intent before send", f"{order.client_order_id} leaves without an intent")
+        stored = tuple(row[name] for name in ("symbol", "side", "quantity", "notional"))
+        meant = (order.symbol, str(order.side), amount(order.quantity), amount(order.notional))
+        if stored != meant:
+            raise Wrong("intent before send", f"{stored} was meant, {meant} is sent")
+
+    def may_write(self, epoch: int, commit: Callable[[], Any]) -> Any:
+        """Whoever was overtaken changes nothing of runs and orders."""
+        current = self.db.read(lambda tx: tx.row("SELECT MAX(epoch) AS epoch FROM shards"))
+        assert current is not None, "an aggregate is a row"
+        if current["epoch"] == epoch:
+            return commit()
+        self.time.tag("an overtaken worker commits")
+        before = self.db.read(what_is_guarded)
+        try:
+            return commit()
+        finally:
+            if self.db.read(what_is_guarded) != before:
+                raise Wrong("fencing", f"epoch {epoch} wrote under {current['epoch']}")
+
+
+def amount(stored: Decimal | None) -> str | None:
+    return None if stored is None else format(stored, "f")
+
+
+def what_is_guarded(tx: Any) -> list[tuple[Any, ...]]:
+    tables = {
+        "runs": "SELECT id, state, version FROM runs ORDER BY id",
+        "orders": "SELECT client_order_id, state, sent_at, filled_quantity, epoch FROM orders ORDER BY 1",
+        "executions": "SELECT execution_id FROM executions ORDER BY 1",
+        "accounts": "SELECT account_id, held, set_aside FROM accounts ORDER BY 1",
+    }
+    return [tuple(row) for sql in tables.values() for row in tx.rows(sql)]
+
+
+def is_at_rest(tx: Any) -> bool:
+    row = tx.row(
+        """SELECT (SELECT COUNT(*) FROM runs WHERE state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))
+                + (SELECT COUNT(*) FROM accounts WHERE held IS NOT NULL)
+                + (SELECT COUNT(*) FROM shards WHERE due_at IS NOT NULL) AS waiting"""
+    )
+    return int(row["waiting"]) == 0
+
+
+def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
+    """A tenant, a market with prices, workers, and nobody else yet."""
+    db = memory_database()
+    db.begin_anew()
+    weather = draw_weather(tape, profile)
+    time = Timeline(began_at=MONDAY, now=MONDAY)
+    calm_at = MONDAY + timedelta(seconds=STORM_S)
+    market = Market(calm_at=calm_at, time=time, tape=tape, weather=weather)
+    market.last = {symbol: Decimal(price) for symbol, price in PRICES.items()}
+    market.prices = dict(market.last)
+    broker = SimulatedBroker(market=market)
+    desk = _desk(db, broker, lambda: time.now, invest_cash_min=("0", "10")[tape.choice("invests cash", 2)])
+    db.write(lambda tx: tenants.ensure_tenant(tx, TENANT, name="Acme", now=MONDAY))
+    world = SimulatedWorld(
+        time=time,
+        tape=tape,
+        db=db,
+        market=market,
+        broker=broker,
+        desk=desk,
+    )
+    watch = Watch(before_send=world.before_send, may_write=world.may_write, rouse=world.rouse)
+    world.workers = [
+        Worker(name=f"worker {n}", desk=desk, market=market, watch=watch, number=n)
+        for n in range(weather.workers)
+    ]
+    return world
+
+
+def _desk(
+    db: MemoryDatabase, broker: SimulatedBroker, clock: Callable[[], datetime], *, invest_cash_min: str
+) -> Desk:
+    return Desk(
+        db=db,
+        broker=broker,
+        calendars=CALENDARS,
+        calendar=EXCHANGE,
+        evaluation=EvaluationPolicy(
+            quarter_months=frozenset({1, 4, 7, 10}),
+            update_waits=False,
+            invest_cash_min=Decimal(invest_cash_min),
+            buffer_percent=Decimal(0),
+        ),
+        limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(0)),
+        trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
+        evaluations_kept=timedelta(days=30),
+        clock=clock,
+        new_id=Ids(),
+    )
