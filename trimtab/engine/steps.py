@@ -74,7 +74,10 @@ def submit(turn: Turn, cases: Sequence[tuple[Case, Submit]]) -> Effects[None]:
     sells_first = sorted(cases, key=lambda pair: pair[1].state is RunState.BUYING)
     for batch in _batches(sells_first, turn.desk.broker.traits.batch):
         turn.look_at_clock()
-        yield from _send(turn, (yield from turn.commit(_intents_of(turn, batch))))
+        sent = yield from turn.commit(_intents_of(turn, batch))
+        unsent = yield from _send(turn, sent)
+        if unsent:
+            yield from _take_back(turn, unsent, none_left=len(unsent) == len(sent))
 
 
 def _batches(cases: Sequence[tuple[Case, Submit]], orders_max: int) -> Iterator[list[tuple[Case, Submit]]]:
@@ -161,7 +164,9 @@ def _is_frozen(turn: Turn, case: Case, intended: Sequence[Order], *, frozen: Seq
 
 
 def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
-    """Send the same ids and bodies again; the intent to do so is durable first."""
+    """Send the same ids and bodies again; the intent to do so is durable first. What does not leave this
+    time may have left the first time: it stays an open question.
+    """
     turn.look_at_clock()
 
     def intend(tx: Tx) -> list[Order]:
@@ -179,21 +184,21 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
     yield from _send(turn, (yield from turn.commit(intend)))
 
 
-def _send(turn: Turn, sent: Sequence[Order]) -> Effects[None]:
+def _send(turn: Turn, sent: Sequence[Order]) -> Effects[list[Order]]:
+    """Send what is meant and record the answers; returns what has not left."""
     if not sent:
-        return
+        return []
     answers = list(zip(sent, (yield from effects.send(sent)), strict=True))
     accepted = [(order, outcome.report) for order, outcome in answers if isinstance(outcome, Accepted)]
     yield from reports.learn_names(turn, accepted)
     said = [one for order, outcome in answers if (one := reports.outcome_said(turn, order, outcome))]
     yield from reports.record(turn, said)
     unsent = [order for order, outcome in answers if isinstance(outcome, NotSent)]
-    if unsent:
-        yield from _take_back(turn, unsent, none_left=len(unsent) == len(sent))
     turn.orders += len(sent) - len(unsent)
     turn.seen.forget(order.account_id for order in sent)
     # An order that was accepted and is still open has just been seen.
     turn.seen.asked |= {one.order.client_order_id for one in said}
+    return unsent
 
 
 def _take_back(turn: Turn, unsent: Sequence[Order], *, none_left: bool) -> Effects[None]:
