@@ -252,6 +252,8 @@ def _first_free(tx: Tx, turn: Turn, findings: _Findings, *, active: set[str]) ->
         else:
             version = call.strategy.version
             run_id = turn.desk.new_id()
-            run = queued_run(call.enrollment, free, run_id=run_id, strategy_version=version, now=turn.now)
+            # A worker that was paused since it looked must not begin a run before the end of another.
+            now = turn.desk.clock()
+            run = queued_run(call.enrollment, free, run_id=run_id, strategy_version=version, now=now)
             queued.append((run, call, free))
     return queued
