@@ -173,8 +173,9 @@ class Worker:
         if not isinstance(effect, Commit):
             return do()
         if self.epoch is None:
-            self.epoch = do()
-            return self.epoch
+            taken = do()
+            self.epoch = taken.epoch
+            return taken
         return self.watch.may_write(self.epoch, do)
 
     def _send_one(self, send: Send) -> None:

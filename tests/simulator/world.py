@@ -19,6 +19,7 @@ from tests.simulator.timeline import Timeline
 from tests.simulator.weather import QUARANTINE_S, Profile, draw_weather
 from tests.simulator.workers import Watch, Worker, Wrong
 from trimtab.core.enrollment import EvaluationPolicy
+from trimtab.core.gate import NO_CAPS
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
 from trimtab.engine.desk import Desk
@@ -201,6 +202,7 @@ def _desk(
             buffer_percent=Decimal(0),
         ),
         limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(0)),
+        caps=NO_CAPS,
         trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
         evaluations_kept=timedelta(days=30),
         clock=clock,
