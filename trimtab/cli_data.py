@@ -152,12 +152,7 @@ def _wake(db: Database, now: datetime) -> None:
 
     In a transaction of its own, so that a freeze holds even while a worker keeps its shard.
     """
-
-    def work(tx: Tx) -> None:
-        for shard in shards.numbers(tx):
-            shards.mark_due(tx, shard, now)
-
-    db.write(work)
+    db.write(lambda tx: shards.mark_all_due(tx, now))
 
 
 @accounts_app.command()

@@ -42,7 +42,9 @@ STOP_WITHIN_S = 20
 Dispatch = Callable[[Scope | LifeSpanScope, Receive, Send], Awaitable[None]]
 
 
-def application(installation: Installation, streams: Streams) -> Dispatch:
+def application(
+    installation: Installation, streams: Streams, *, has_reconciled: Callable[[], bool]
+) -> Dispatch:
     """All applications behind one dispatcher."""
     settings = installation.settings
     door = Door(
@@ -59,7 +61,7 @@ def application(installation: Installation, streams: Streams) -> Dispatch:
     }
     if settings.sandbox:
         applications["/sandbox/"] = sandbox_application(front, installation.paper)
-    probes = probes_application(front, needs_key=not settings.is_loopback)
+    probes = probes_application(front, needs_key=not settings.is_loopback, has_reconciled=has_reconciled)
     return _dispatcher(applications, probes)
 
 
@@ -96,7 +98,7 @@ def serve(settings: Settings) -> None:
         if driver is not None:
             driver.start()
         try:
-            asyncio.run(_serve(installation))
+            asyncio.run(_serve(installation, driver))
         finally:
             if driver is not None:
                 driver.stop()
@@ -114,11 +116,16 @@ def _refuse_open_door(installation: Installation) -> None:
         )
 
 
-async def _serve(installation: Installation) -> None:
+async def _serve(installation: Installation, driver: LocalDriver | None) -> None:
     settings = installation.settings
+
+    def has_reconciled() -> bool:
+        # In the sandbox nothing happens by itself, this neither.
+        return driver is None or driver.has_reconciled
+
     streams = Streams(installation.desk)
     server = Server(
-        application(installation, streams),
+        application(installation, streams, has_reconciled=has_reconciled),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.desks import MONDAY, TENANT, Site, World, new_world, targets
+from tests.engine.desks import MONDAY, TENANT, Site, SqliteSite, World, new_world, targets
 from tests.engine.scenarios import SIX, SIX_HOLDINGS, ann_enrolled, mix, six_enrolled
 from trimtab.boot import Installation, open_installation
 from trimtab.core.run import RunState
@@ -213,6 +213,33 @@ def test_the_thread_works_by_itself_and_ends_when_it_is_told_to(site: Site) -> N
         driver.stop()
         assert {each: world.holdings(each) for each in SIX} == SIX_HOLDINGS
         world.require_sound()
+
+
+def test_a_driver_has_reconciled_when_the_broker_has_answered_for_every_shard(
+    sqlite_site: SqliteSite,
+) -> None:
+    """On a Saturday too: nothing is due then, and an order may have been executed all the same."""
+    with new_world(sqlite_site) as world:
+        two_shards(world)
+        world.settle()
+        world.at("2026-03-07 12:00")
+        world.paper.set_faults({"outage": True})
+        driver = LocalDriver(world.desk)
+        asked: list[str] = []
+        world.broker.before = asked.append
+        driver.start()
+        waiting = threading.Event()
+        while not asked:
+            waiting.wait(0.01)
+        early = driver.has_reconciled
+        world.paper.set_faults({})
+        world.clock.forward(5)
+        for _ in range(2000):
+            if driver.has_reconciled:
+                break
+            waiting.wait(0.01)
+        driver.stop()
+        assert (early, driver.has_reconciled) == (False, True)
 
 
 # A change of the settings

@@ -1,5 +1,6 @@
 """Health and numbers: alive, ready, and what Prometheus wants to know."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from litestar import Litestar, Response, get
@@ -17,20 +18,22 @@ from trimtab.store.migrate import require_current
 
 @dataclass(slots=True)
 class Reached:
-    """Whether the broker has been reached once: until then the server is not ready, later it may be
-    degraded, which `/readyz` tells and does not hide behind a failure.
+    """Whether the broker has been reached, and every account compared with it, once: until then the server is
+    not ready; later it may be degraded, which `/readyz` tells and does not hide behind a failure.
     """
 
     needs_key: bool
+    has_reconciled: Callable[[], bool]
     reached_broker: bool = False
 
 
 Readiness = NamedDependency[SkipValidation[Reached]]
 
 
-def probes_application(front: FrontDesk, *, needs_key: bool) -> Litestar:
+def probes_application(front: FrontDesk, *, needs_key: bool, has_reconciled: Callable[[], bool]) -> Litestar:
     routes = [live, ready, metrics]
-    return sub_application(front, routes, error_response, readiness=Reached(needs_key))
+    readiness = Reached(needs_key=needs_key, has_reconciled=has_reconciled)
+    return sub_application(front, routes, error_response, readiness=readiness)
 
 
 @get("/livez", sync_to_thread=False)
@@ -54,6 +57,9 @@ def ready(front: Front, readiness: Readiness, request: AnyRequest) -> Response[d
         status = "degraded" if readiness.reached_broker else "not ready"
         code = 200 if readiness.reached_broker else 503
         return Response({"status": status, "why": str(error)}, status_code=code)
+    if not readiness.reached_broker and not readiness.has_reconciled():
+        why = "the accounts are still being compared with the broker"
+        return Response({"status": "not ready", "why": why}, status_code=503)
     readiness.reached_broker = True
     return Response({"status": "ready"})
 

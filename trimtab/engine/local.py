@@ -68,6 +68,8 @@ class LocalDriver:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._stopping = threading.Event()
+        self._begun = False
+        self._reached: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -78,19 +80,35 @@ class LocalDriver:
         self._stopping.set()
         self._thread.join()
 
+    @property
+    def has_reconciled(self) -> bool:
+        """Whether every shard has been compared with the broker since the start: what is open was looked up,
+        and what the accounts hold was taken over.
+        """
+        return self._begun and set(self._desk.db.read(shards.numbers)) <= self._reached
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                tick(self._desk, stopping=self._stopping.is_set)
+                if not self._begun:
+                    self._begin()
+                self._reached |= tick(self._desk, stopping=self._stopping.is_set)
             except Exception:  # the worker loop outlives whatever one round meets
                 log.exception("the engine will try again")
             self._stopping.wait(TICK_S)
 
+    def _begin(self) -> None:
+        """Whatever happened while nobody worked: look at everything once."""
+        now = self._desk.clock()
+        self._desk.db.write(lambda tx: shards.mark_all_due(tx, now))
+        self._begun = True
 
-def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
+
+def tick(desk: Desk, *, stopping: Callable[[], bool]) -> set[int]:
     """One look at all shards: work those that are due, and those that have not been worked for a while
-    during which a market was open; then publish.
+    during which a market was open; then publish. Returns those in which the broker answered to the end.
     """
+    reached: set[int] = set()
     now = desk.clock()
     market_open = any(sessions.may_evaluate(now) for sessions in desk.calendars.values())
     to_work = desk.db.read(
@@ -100,11 +118,13 @@ def tick(desk: Desk, *, stopping: Callable[[], bool]) -> None:
         review_assets(desk)
     for shard in to_work:
         if stopping():
-            return
+            return reached
         try:
-            drive(work(desk, shard), desk)
+            if drive(work(desk, shard), desk).reached:
+                reached.add(shard)
         except Fenced as error:
             log.info("%s", error)
         except Exception:  # a shard that nobody foresaw must not starve those behind it
             log.exception("shard %d will be tried again", shard)
     publish(desk)
+    return reached

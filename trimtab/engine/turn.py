@@ -23,7 +23,7 @@ class Turn:
     """The epoch it took the shard with, what it has seen of the broker, and what it has done: the ids
     of the enrollments it evaluated, of the runs it made and of those it finished. `resting` are runs that
     have to wait for another turn, whatever they could do now. `lifted`: it has ended the freeze of a restored
-    copy, so that every shard may go on.
+    copy, so that every shard may go on; `reached`: the broker has answered to the end.
     """
 
     desk: Desk
@@ -32,6 +32,7 @@ class Turn:
     now: datetime
     is_restored: bool = False
     lifted: bool = False
+    reached: bool = False
     seen: Seen = field(default_factory=Seen)
     evaluated: frozenset[str] = frozenset()
     created: frozenset[str] = frozenset()

@@ -33,6 +33,7 @@ def work(desk: Desk, shard: int) -> Effects[Turn]:
         yield from release(turn)
         yield from sweep(turn)
         yield from advance(turn)
+        turn.reached = True
     except BrokerDown as error:
         log.warning("shard %d: %s", shard, error)
         turn.wake_by(turn.now + RETRY_BROKER)

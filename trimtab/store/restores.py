@@ -7,7 +7,7 @@ broker before anything of it may move; when the last has been, the freeze ends b
 from datetime import datetime
 
 from trimtab.database import Tx, micros
-from trimtab.store import freezes
+from trimtab.store import freezes, shards
 from trimtab.store.freezes import Freeze
 
 REASON = "restored from a backup: ends by itself once everything has been compared with the broker"
@@ -22,7 +22,8 @@ def mark(tx: Tx, restore_id: str, now: datetime) -> None:
     )
     everything = Freeze(id=restore_id, tenant_id=None, account_id=None, symbol=None, reason=REASON)
     freezes.insert(tx, everything, now)
-    tx.execute("UPDATE shards SET restored = 1, due_at = 0")
+    tx.execute("UPDATE shards SET restored = 1")
+    shards.mark_all_due(tx, now)
 
 
 def reconciled(tx: Tx, shard: int, now: datetime) -> bool:
@@ -38,5 +39,5 @@ def reconciled(tx: Tx, shard: int, now: datetime) -> bool:
         return False
     tx.execute("DELETE FROM freezes WHERE id IN (SELECT id FROM restores WHERE reconciled_at IS NULL)")
     tx.execute("UPDATE restores SET reconciled_at = :now WHERE reconciled_at IS NULL", now=micros(now))
-    tx.execute("UPDATE shards SET due_at = :now WHERE due_at IS NULL OR due_at > :now", now=micros(now))
+    shards.mark_all_due(tx, now)
     return True

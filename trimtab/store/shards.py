@@ -136,6 +136,11 @@ def mark_due(tx: Tx, shard: int, at: datetime) -> None:
     )
 
 
+def mark_all_due(tx: Tx, at: datetime) -> None:
+    """Ask for a worker in every shard at `at`, or earlier where that was asked for before."""
+    tx.execute("UPDATE shards SET due_at = :at WHERE due_at IS NULL OR due_at > :at", at=micros(at))
+
+
 def mark_followers_due(tx: Tx, strategy_ids: Collection[str], at: datetime) -> None:
     """Ask for a worker in every shard with an account that follows one of the strategies."""
     tx.execute(
