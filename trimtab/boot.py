@@ -1,6 +1,6 @@
 """Where the parts are put together: the only place that names brokers, calendars, clocks and ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,18 +12,24 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 from exchange_calendars.errors import CalendarError, InvalidCalendarName
 
+from trimtab.brokers.alpaca import AlpacaBroker
+from trimtab.brokers.alpaca_budget import Budget
+from trimtab.brokers.alpaca_calls import Access, Calls
+from trimtab.brokers.alpaca_stream import News, TradeStream
+from trimtab.brokers.broker import Broker
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import prepare
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.errors import CannotStart
 from trimtab.core.gate import Caps
 from trimtab.core.plan import Limits
+from trimtab.core.rates import Window
 from trimtab.core.run import FINAL_STATES, RunState, TriggerPolicy
 from trimtab.core.sessions import CONTINUOUS_CALENDAR, Sessions
-from trimtab.database import Database, open_database, sqlite_path
+from trimtab.database import Database, Tx, open_database, sqlite_path
 from trimtab.engine.desk import Desk
-from trimtab.settings import Settings
-from trimtab.store import sandbox, strategies
+from trimtab.settings import ALPACA, Settings
+from trimtab.store import broker_streams, budgets, sandbox, shards, strategies
 from trimtab.store.migrate import require_current
 
 CALENDAR_STARTS_ON = "1990-01-01"
@@ -35,18 +41,28 @@ CLOCK_CONNECTIONS = 2
 class Installation:
     """One running Trimtab: the desk, and what the server and the commands need beside it.
 
-    `wall_clock` is the real time, also in the sandbox: keys expire by it.
+    `wall_clock` is the real time, also in the sandbox: keys expire by it. `paper` is the broker, if that is
+    the paper broker in this process; `stream` tells of a broker's news, if it has a stream of them.
     """
 
     settings: Settings
     desk: Desk
-    paper: PaperBroker
-    databases: tuple[Database, ...]
+    paper: PaperBroker | None
+    stream: TradeStream | None
     wall_clock: Callable[[], datetime]
+    closing: ExitStack
 
     def close(self) -> None:
-        for database in self.databases:
-            database.close()
+        self.closing.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """The broker that the settings name."""
+
+    broker: Broker
+    paper: PaperBroker | None = None
+    stream: TradeStream | None = None
 
 
 def wall_clock() -> datetime:
@@ -63,24 +79,23 @@ def open_installation(settings: Settings) -> Installation:
     Raises CannotOpenDatabase, WrongSchema if it has not been migrated, and CannotStart.
     """
     market = read_sessions(settings.market)
-    with ExitStack() as on_failure:
+    with ExitStack() as closing:
         db = open_database(settings.database_url)
-        on_failure.callback(db.close)
+        closing.callback(db.close)
         require_current(db)
         # Strategies keep the calendar they were made with, whatever the setting says now.
         others = (db.read(strategies.calendars) | {CONTINUOUS_CALENDAR}) - {settings.market}
         calendars = {settings.market: market} | {name: read_sessions(name) for name in others}
-        paper_db = open_paper_database(settings)
-        on_failure.callback(paper_db.close)
         # The clock is read inside transactions too: with connections of its own it never waits for one
         # that waits for it.
         clock_db = open_database(settings.database_url, pool_max=CLOCK_CONNECTIONS)
-        on_failure.pop_all()
-    clock = sandbox_clock(clock_db) if settings.sandbox else wall_clock
-    paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
+        closing.callback(clock_db.close)
+        clock = sandbox_clock(clock_db) if settings.sandbox else wall_clock
+        chosen = _broker(settings, db, clock, closing=closing)
+        kept = closing.pop_all()
     desk = Desk(
         db=db,
-        broker=paper,
+        broker=chosen.broker,
         calendars=calendars,
         calendar=settings.market,
         evaluation=EvaluationPolicy(
@@ -107,9 +122,67 @@ def open_installation(settings: Settings) -> Installation:
     return Installation(
         settings=settings,
         desk=desk,
-        paper=paper,
-        databases=(db, paper_db, clock_db),
+        paper=chosen.paper,
+        stream=chosen.stream,
         wall_clock=wall_clock,
+        closing=kept,
+    )
+
+
+def _broker(
+    settings: Settings, db: Database, clock: Callable[[], datetime], *, closing: ExitStack
+) -> _Chosen:
+    if settings.broker == ALPACA:
+        alpaca = alpaca_broker(settings, db, clock)
+        closing.callback(alpaca.close)
+        return _Chosen(broker=alpaca, stream=TradeStream(alpaca.calls, _news(db, clock)))
+    paper_db = open_paper_database(settings)
+    closing.callback(paper_db.close)
+    paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
+    return _Chosen(broker=paper, paper=paper)
+
+
+def alpaca_broker(settings: Settings, db: Database, clock: Callable[[], datetime]) -> AlpacaBroker:
+    """With a rate limit that every process on this database shares."""
+
+    def share(told: Window | None) -> tuple[Window | None, int]:
+        now = wall_clock()
+        return db.write(lambda tx: budgets.take(tx, ALPACA, told, now=now))
+
+    access = Access(
+        url=settings.alpaca_url,
+        data_url=settings.alpaca_data_url,
+        key_id=settings.alpaca_key_id,
+        secret=settings.alpaca_secret,
+    )
+    # A sandbox's clock stands while the trades of a market elsewhere bear that market's time.
+    age = None if settings.sandbox else timedelta(seconds=settings.price_age_max_s) or None
+    return AlpacaBroker(
+        Calls(access, Budget(share, wall_clock)),
+        clock,
+        quarantine=timedelta(seconds=settings.quarantine_s),
+        price_age_max=age,
+    )
+
+
+def _news(db: Database, clock: Callable[[], datetime]) -> News:
+    """Accounts with news have their shards worked at once."""
+
+    def tell(account_ids: Collection[str], cursor: str | None) -> None:
+        now = clock()
+
+        def work(tx: Tx) -> None:
+            for shard in sorted({record.shard for record in shards.accounts(tx, account_ids).values()}):
+                shards.mark_due(tx, shard, now)
+            if cursor is not None:
+                broker_streams.set_cursor(tx, ALPACA, cursor)
+
+        db.write(work)
+
+    return News(
+        cursor=lambda: db.read(lambda tx: broker_streams.cursor(tx, ALPACA)),
+        tell=tell,
+        forget=lambda: db.write(lambda tx: broker_streams.forget_cursor(tx, ALPACA)),
     )
 
 

@@ -8,21 +8,21 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import psycopg
 
 from trimtab.api.keys import key_state
-from trimtab.boot import database_file, paper_url, read_sessions, wall_clock
+from trimtab.boot import alpaca_broker, database_file, paper_url, read_sessions, wall_clock
 from trimtab.brokers.paper_accounts import read_account_ids
 from trimtab.brokers.paper_assets import read_all_listings
 from trimtab.brokers.paper_market import read_faults
 from trimtab.brokers.paper_schema import SCHEMA, prepare
-from trimtab.core.errors import TrimtabError
+from trimtab.core.errors import BrokerDown, TrimtabError
 from trimtab.core.sessions import Sessions
 from trimtab.database import Database, Tx, open_database, sqlite_path
-from trimtab.settings import Settings
+from trimtab.settings import PAPER, Settings
 from trimtab.store import freezes, sandbox, shards, tenants
 from trimtab.store.freezes import Freeze
 from trimtab.store.inspection import durability, tenant_names
@@ -31,6 +31,9 @@ from trimtab.store.migrate import found_version, needed_version
 Level = Literal["ok", "warning", "fatal"]
 
 YEARS_AHEAD_MIN = 1
+CLOCKS_APART_MAX = timedelta(seconds=2)
+# Asked for its price only to see whether there are any.
+KNOWN_SYMBOL = "SPY"
 MAKE_KEY = "trimtab keys create --tenant NAME"
 
 
@@ -79,7 +82,7 @@ def _database_findings(settings: Settings, db: Database) -> Iterator[Finding]:
         yield from _calendar_findings(settings, wall_clock())
         return
     yield from _clock_findings(settings, db)
-    yield from _broker_findings(settings)
+    yield from _paper_findings(settings) if settings.broker == PAPER else _alpaca_findings(settings, db)
     yield _keys_finding(settings, db)
     yield from _freeze_findings(db)
     yield from _hold_findings(db)
@@ -148,7 +151,7 @@ def _calendar_finding(sessions: Sessions, now: datetime) -> Finding:
     return Finding(check="clock", level="ok", text=f"{text}, {years_left} years ahead")
 
 
-def _broker_findings(settings: Settings) -> Iterator[Finding]:
+def _paper_findings(settings: Settings) -> Iterator[Finding]:
     missing = Finding(
         check="broker",
         level="warning",
@@ -180,6 +183,28 @@ def _broker_findings(settings: Settings) -> Iterator[Finding]:
                 text="the paper broker plays an outage",
                 hint="PUT /sandbox/faults with {} ends it",
             )
+
+
+def _alpaca_findings(settings: Settings, db: Database) -> Iterator[Finding]:
+    """Whether it can be reached with these keys, and whether its prices can."""
+    with closing(alpaca_broker(settings, db, wall_clock)) as broker:
+        try:
+            theirs = broker.clock_at_broker()
+        except BrokerDown as error:
+            hint = "check TRIMTAB_ALPACA_URL, TRIMTAB_ALPACA_KEY_ID and TRIMTAB_ALPACA_SECRET"
+            yield Finding(check="broker", level="fatal", text=str(error), hint=hint)
+            return
+        yield Finding(check="broker", level="ok", text=f"alpaca, reachable at {settings.alpaca_url}")
+        apart = abs(wall_clock() - theirs)
+        if apart > CLOCKS_APART_MAX and not settings.sandbox:
+            text = f"its clock and ours are {apart.total_seconds():.0f} s apart"
+            hint = "have the time of this machine set by NTP"
+            yield Finding(check="broker", level="warning", text=text, hint=hint)
+        try:
+            broker.prices([KNOWN_SYMBOL])
+        except BrokerDown as error:
+            hint = "check TRIMTAB_ALPACA_DATA_URL"
+            yield Finding(check="broker", level="fatal", text=f"no prices: {error}", hint=hint)
 
 
 def _keys_finding(settings: Settings, db: Database) -> Finding:

@@ -9,7 +9,8 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -24,7 +25,7 @@ from trimtab.api.front import FrontDesk
 from trimtab.api.glider_routes import glider_application
 from trimtab.api.keys import key_state
 from trimtab.api.probes import probes_application
-from trimtab.api.sandbox import sandbox_application
+from trimtab.api.sandbox import Elsewhere, sandbox_application
 from trimtab.api.stream import Streams
 from trimtab.boot import Installation, open_installation
 from trimtab.core.errors import CannotStart
@@ -60,7 +61,8 @@ def application(
         "/v2/": glider_application(front.desk, door),
     }
     if settings.sandbox:
-        applications["/sandbox/"] = sandbox_application(front, installation.paper)
+        market = installation.paper or Elsewhere(settings.alpaca_url)
+        applications["/sandbox/"] = sandbox_application(front, market)
     probes = probes_application(front, needs_key=not settings.is_loopback, has_reconciled=has_reconciled)
     return _dispatcher(applications, probes)
 
@@ -94,16 +96,30 @@ def serve(settings: Settings) -> None:
         # What has been imported stays for good: left out of every collection, it costs a twentieth less.
         gc.collect()
         gc.freeze()
-        driver = None if settings.sandbox else LocalDriver(installation.desk)
-        if driver is not None:
-            driver.start()
-        try:
-            asyncio.run(_serve(installation, driver))
-        finally:
-            if driver is not None:
-                driver.stop()
+        with _driven(installation) as has_reconciled:
+            asyncio.run(_serve(installation, has_reconciled))
     finally:
         installation.close()
+
+
+@contextmanager
+def _driven(installation: Installation) -> Iterator[Callable[[], bool]]:
+    """While it lasts, the engine works and the broker's news is heard; in a sandbox only `settle` works. Yields
+    whether everything has been compared with the broker since the start: in a sandbox nothing waits for it.
+    """
+    if installation.settings.sandbox:
+        yield lambda: True
+        return
+    driver, stream = LocalDriver(installation.desk), installation.stream
+    driver.start()
+    if stream is not None:
+        stream.start()
+    try:
+        yield lambda: driver.has_reconciled
+    finally:
+        if stream is not None:
+            stream.stop()
+        driver.stop()
 
 
 def _refuse_open_door(installation: Installation) -> None:
@@ -116,13 +132,8 @@ def _refuse_open_door(installation: Installation) -> None:
         )
 
 
-async def _serve(installation: Installation, driver: LocalDriver | None) -> None:
+async def _serve(installation: Installation, has_reconciled: Callable[[], bool]) -> None:
     settings = installation.settings
-
-    def has_reconciled() -> bool:
-        # In the sandbox nothing happens by itself, this neither.
-        return driver is None or driver.has_reconciled
-
     streams = Streams(installation.desk)
     server = Server(
         application(installation, streams, has_reconciled=has_reconciled),

@@ -7,11 +7,12 @@ starts with TRIMTAB_ and is not known is an error: a misspelt limit must not be 
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -22,6 +23,13 @@ T = TypeVar("T")
 PREFIX = "TRIMTAB_"
 ENV_FILE = Path(".env")
 DAYS_MAX = 36_500
+PAPER, ALPACA = "paper", "alpaca"
+QUARANTINES_S = {PAPER: "5", ALPACA: "30", "ccxt": "60"}
+# Where Alpaca has the prices that belong to each of its addresses.
+DATA_URLS = {
+    "https://broker-api.sandbox.alpaca.markets": "https://data.sandbox.alpaca.markets",
+    "https://broker-api.alpaca.markets": "https://data.alpaca.markets",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +46,11 @@ SETTINGS = (
         default="sqlite:///trimtab.db",
         meaning="sqlite:///FILE, or postgresql://… for several processes",
     ),
-    Setting(name="TRIMTAB_BROKER", default="paper", meaning="paper: the market in a file of its own"),
+    Setting(
+        name="TRIMTAB_BROKER",
+        default="paper",
+        meaning="paper: the market in a file of its own; alpaca: the Alpaca Broker API",
+    ),
     Setting(
         name="TRIMTAB_MARKET",
         default="XNYS",
@@ -47,7 +59,7 @@ SETTINGS = (
     Setting(
         name="TRIMTAB_SANDBOX",
         default="0",
-        meaning="1 mounts /sandbox and lets the clock be set; only with the paper broker, on loopback",
+        meaning="1 mounts /sandbox and lets the clock be set; only on loopback, with a broker there",
     ),
     Setting(
         name="TRIMTAB_UPDATE_WAITS_FOR_COOLDOWN",
@@ -77,8 +89,9 @@ SETTINGS = (
     ),
     Setting(
         name="TRIMTAB_QUARANTINE_S",
-        default="5",
-        meaning="seconds until an order that the broker does not show may be sent again",
+        default="",
+        meaning="seconds until an order that the broker does not show may be sent again;"
+        " without it, what the broker needs: paper 5, alpaca 30, exchanges 60",
     ),
     Setting(
         name="TRIMTAB_ORDER_MAX",
@@ -120,14 +133,24 @@ SETTINGS = (
         default="30",
         meaning="days for which it is kept why each account was rebalanced or why not",
     ),
-    # Public names of work that is still to come: known, so that one environment serves every version.
-    Setting(name="TRIMTAB_ALPACA_URL", default="", meaning="for the Alpaca broker; not used yet"),
-    Setting(name="TRIMTAB_ALPACA_DATA_URL", default="", meaning="for the Alpaca broker; not used yet"),
     Setting(
-        name="TRIMTAB_ALPACA_KEY_ID", default="", meaning="for the Alpaca broker; not used yet", secret=True
+        name="TRIMTAB_ALPACA_URL",
+        default="https://broker-api.sandbox.alpaca.markets",
+        meaning="where the Alpaca Broker API is; https, unless on loopback",
     ),
     Setting(
-        name="TRIMTAB_ALPACA_SECRET", default="", meaning="for the Alpaca broker; not used yet", secret=True
+        name="TRIMTAB_ALPACA_DATA_URL",
+        default="",
+        meaning="where its prices are; without it, Alpaca's data address beside TRIMTAB_ALPACA_URL,"
+        " or that address itself if it is not Alpaca's",
+    ),
+    Setting(name="TRIMTAB_ALPACA_KEY_ID", default="", meaning="for the Alpaca broker", secret=True),
+    Setting(name="TRIMTAB_ALPACA_SECRET", default="", meaning="for the Alpaca broker", secret=True),
+    Setting(
+        name="TRIMTAB_PRICE_AGE_MAX_S",
+        default="900",
+        meaning="seconds after which the latest trade is no price any more; 0 for no limit."
+        " In the sandbox a price is current until replaced",
     ),
     Setting(
         name="TRIMTAB_TEST_POSTGRES", default="", meaning="PostgreSQL URL for the test suite; not used here"
@@ -142,6 +165,12 @@ class Settings:
     """
 
     database_url: str
+    broker: str
+    alpaca_url: str
+    alpaca_data_url: str
+    alpaca_key_id: str = field(repr=False)
+    alpaca_secret: str = field(repr=False)
+    price_age_max_s: int
     market: str
     sandbox: bool
     update_waits_for_cooldown: bool
@@ -163,7 +192,7 @@ class Settings:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host == "localhost" or ip_address(self.host).is_loopback
+        return _is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +239,27 @@ def load_settings(environment: Mapping[str, str], env_file: Path = ENV_FILE) -> 
     if unknown:
         raise CannotStart(f"unknown setting {unknown[0]}: see `trimtab doctor --settings`")
     settings = _checked(known | given)
-    if settings.sandbox and not settings.is_loopback:
-        raise CannotStart(f"TRIMTAB_SANDBOX=1 needs a loopback address, TRIMTAB_LISTEN is {settings.host}")
+    if settings.sandbox:
+        _require_loopback(settings)
+    if settings.broker == ALPACA and not (settings.alpaca_key_id and settings.alpaca_secret):
+        raise CannotStart("TRIMTAB_BROKER=alpaca needs TRIMTAB_ALPACA_KEY_ID and TRIMTAB_ALPACA_SECRET")
     return settings
+
+
+def _require_loopback(settings: Settings) -> None:
+    """A clock that is set must not decide when other people's money is moved."""
+    if not settings.is_loopback:
+        raise CannotStart(f"TRIMTAB_SANDBOX=1 needs a loopback address, TRIMTAB_LISTEN is {settings.host}")
+    if settings.broker == PAPER:
+        return
+    if settings.broker != ALPACA:
+        raise CannotStart(f"TRIMTAB_SANDBOX=1 needs a broker on loopback, {settings.broker} is none")
+    for name, url in (
+        ("TRIMTAB_ALPACA_URL", settings.alpaca_url),
+        ("TRIMTAB_ALPACA_DATA_URL", settings.alpaca_data_url),
+    ):
+        if not _is_loopback(urlsplit(url).hostname or ""):
+            raise CannotStart(f"TRIMTAB_SANDBOX=1 needs a broker on loopback, {name} is {url}")
 
 
 def _checked(values: Mapping[str, str]) -> Settings:
@@ -222,10 +269,21 @@ def _checked(values: Mapping[str, str]) -> Settings:
             raise CannotStart(f"{name} is {shown_address(values[name])!r}: give {expected}")
         return parsed
 
-    read("TRIMTAB_BROKER", lambda text: text if text == "paper" else None, expected="paper")
+    broker = read("TRIMTAB_BROKER", _broker, expected="paper or alpaca")
+    alpaca_url = read("TRIMTAB_ALPACA_URL", _broker_url, expected="https://HOST")
     host, port = read("TRIMTAB_LISTEN", _address, expected="an address and a port, as in 127.0.0.1:8000")
     return Settings(
         database_url=read("TRIMTAB_DATABASE_URL", _database_url, expected="sqlite:///FILE or postgresql://…"),
+        broker=broker,
+        alpaca_url=alpaca_url,
+        alpaca_data_url=read(
+            "TRIMTAB_ALPACA_DATA_URL",
+            lambda text: _broker_url(text or DATA_URLS.get(alpaca_url, alpaca_url)),
+            expected="https://HOST",
+        ),
+        alpaca_key_id=values["TRIMTAB_ALPACA_KEY_ID"],
+        alpaca_secret=values["TRIMTAB_ALPACA_SECRET"],
+        price_age_max_s=read("TRIMTAB_PRICE_AGE_MAX_S", _seconds, expected="whole seconds, 0 or more"),
         market=read(
             "TRIMTAB_MARKET", lambda text: text or None, expected="the name of a calendar, as in XNYS"
         ),
@@ -237,7 +295,11 @@ def _checked(values: Mapping[str, str]) -> Settings:
         invest_cash_min=read("TRIMTAB_INVEST_CASH_MIN", _amount, expected="dollars, 0 or more"),
         min_notional=read("TRIMTAB_MIN_NOTIONAL", _amount, expected="dollars, 0 or more"),
         cash_buffer_percent=read("TRIMTAB_CASH_BUFFER_PERCENT", _percent, expected="a percentage below 100"),
-        quarantine_s=read("TRIMTAB_QUARANTINE_S", _count, expected="whole seconds, at least 1"),
+        quarantine_s=read(
+            "TRIMTAB_QUARANTINE_S",
+            lambda text: _count(text or QUARANTINES_S[broker.partition(":")[0]]),
+            expected="whole seconds, at least 1",
+        ),
         order_max=read("TRIMTAB_ORDER_MAX", _amount, expected="dollars, 0 or more"),
         run_orders_max=read("TRIMTAB_RUN_ORDERS_MAX", _seconds, expected="a number of orders, 0 or more"),
         minute_orders_max=None
@@ -249,6 +311,29 @@ def _checked(values: Mapping[str, str]) -> Settings:
         v2_cooldown_after_failure=read("TRIMTAB_V2_COOLDOWN_AFTER_FAILURE", _flag, expected="0 or 1"),
         evaluation_days=read("TRIMTAB_EVALUATION_DAYS", _days, expected=f"whole days, 1 to {DAYS_MAX}"),
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _broker(text: str) -> str | None:
+    return text if text in {PAPER, ALPACA} else None
+
+
+def _broker_url(text: str) -> str | None:
+    """An address without a path or a password in it; keys go over an open wire on this machine only."""
+    try:
+        url = urlsplit(text)
+        is_whole = bool(url.hostname) and url.port != 0
+    except ValueError:
+        return None
+    plain = not (url.username or url.password or url.query or url.fragment or url.path.strip("/"))
+    safe = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or ""))
+    return text.rstrip("/") if is_whole and plain and safe else None
 
 
 def _flag(text: str) -> bool | None:

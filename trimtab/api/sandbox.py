@@ -6,11 +6,13 @@ orders to a tenant.
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from litestar import Litestar, MediaType, Response, get, post, put
+from litestar import HttpMethod, Litestar, MediaType, Response, get, post, put, route
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
 
 from trimtab.api.alpaca_errors import error_response, ids_in_body
@@ -54,8 +56,38 @@ ORDERS_MAX = 1000
 Paper = NamedDependency[SkipValidation[PaperBroker]]
 
 
-def sandbox_application(front: FrontDesk, paper: PaperBroker) -> Litestar:
-    return sub_application(front, ROUTES, error_response, paper=paper)
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The address of a market that is not ours to move: prices, assets, accounts and faults are set there."""
+
+    url: str
+
+
+def sandbox_application(front: FrontDesk, market: PaperBroker | Elsewhere) -> Litestar:
+    """Without a market of one's own only clock and settling are here, and the rest says where it is."""
+    if isinstance(market, Elsewhere):
+        return sub_application(
+            front, [show_clock, set_clock, settle_now, *_signposts(market)], error_response
+        )
+    return sub_application(front, ROUTES, error_response, paper=market)
+
+
+def _signposts(market: Elsewhere) -> list[HTTPRouteHandler]:
+    """What answers on the paths of the market, with its methods: the address of the market."""
+
+    def point(front: Front, request: AnyRequest) -> Response[dict[str, object]]:
+        front.admit(request, None)
+        message = f"not here: the broker is at {market.url}"
+        return Response({"code": 40410000, "message": message}, status_code=404)
+
+    methods: dict[str, set[HttpMethod]] = {}
+    for each in ROUTES:
+        if each not in {show_clock, set_clock, settle_now}:
+            for path in each.paths:
+                methods.setdefault(path, set()).update(HttpMethod(m) for m in each.http_methods)
+    return [
+        route(path, http_method=sorted(known), sync_to_thread=True)(point) for path, known in methods.items()
+    ]
 
 
 @get("/sandbox/clock", sync_to_thread=True)
