@@ -260,6 +260,7 @@ def test_strategies_keep_their_calendar_when_the_market_setting_changes(sqlite_u
     opened = installation("XNYS")
     opened.desk.db.write(lambda tx: tenants.ensure_tenant(tx, TENANT, name="Acme", now=MONDAY))
     opened.desk.db.write(lambda tx: sandbox.set_clock(tx, MONDAY))
+    assert opened.paper is not None
     opened.paper.set_prices({"SPY": Decimal(400)})
     opened.paper.open_account("ann", TENANT, cash=Decimal(1000), positions={})
     definition = Definition(targets=targets(SPY="100"), conditions=(), cooldown_days=0)

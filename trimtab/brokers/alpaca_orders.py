@@ -102,7 +102,7 @@ def body_of(order: Order) -> dict[str, str]:
     else:
         assert order.notional is not None
         body["notional"] = plain(order.notional)
-    if order.worst_price is None:
+    if not order.worst_price:
         return body | {"type": "market"}
     return body | {"type": "limit", "limit_price": plain(_limit(order.worst_price, order.side))}
 
