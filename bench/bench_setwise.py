@@ -38,6 +38,7 @@ def prepared(house: Installation) -> tuple[str, str]:
     """A tenant and a strategy of theirs."""
     desk = house.desk
     tenant_id = desk.db.write(lambda tx: tenants.ensure_tenant(tx, new_id(), name="bench", now=NOW))
+    assert house.paper is not None, "the settings name the paper broker"
     house.paper.set_prices({"SPY": Decimal("417.80"), "TLT": Decimal("137.62")})
     targets = (
         CashTarget(percent=Decimal(5)),
@@ -55,6 +56,7 @@ def prepared(house: Installation) -> tuple[str, str]:
 
 def queue_run(house: Installation, tenant_id: str, *, strategy_id: str) -> None:
     account_id = new_id()
+    assert house.paper is not None, "the settings name the paper broker"
     house.paper.open_account(
         account_id, tenant_id, cash=Decimal(5000), positions={"SPY": Decimal(20), "TLT": Decimal(3)}
     )

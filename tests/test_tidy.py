@@ -45,6 +45,7 @@ SIGNATURES_OF_OTHERS: dict[str, str] = {
 # Places ("file::function") that may catch everything.
 BROAD_EXCEPTS = {
     "trimtab/api/stream.py::_speak": "an event stream that has begun can only say that it failed, and end",
+    "trimtab/brokers/alpaca_stream.py::_run": "the thread outlives whatever one connection meets",
     "trimtab/engine/advance.py::_decide": "one run that nobody foresaw must not stop the others of its shard",
     "trimtab/engine/desk.py::drive": "whatever an effect raises is raised where it was yielded",
     "trimtab/engine/local.py::tick": "a shard that nobody foresaw must not starve those behind it",

@@ -417,6 +417,7 @@ class _Call(BaseHTTPRequestHandler):
         self.end_headers()
         with broker.news:
             broker.cursors.append(since)
+            broker.news.notify_all()
             told = len(broker.events) if since is None else sum(key <= since for key, _ in broker.events)
         with suppress(OSError):
             self.wfile.write(b":heartbeat\n")

@@ -152,7 +152,7 @@ def _body(response: httpx.Response) -> tuple[bytes, str | None]:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         return b"", "compressed"
     kind = response.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
-    received = b""
+    received = bytearray()
     ends_at = time.monotonic() + TOTAL_S
     for chunk in response.iter_raw():
         received += chunk
@@ -160,7 +160,9 @@ def _body(response: httpx.Response) -> tuple[bytes, str | None]:
             return b"", "too long"
         if time.monotonic() > ends_at:
             return b"", "too slow"
-    return received, None if kind == "application/json" or not received else f"{kind or 'nothing'}, not JSON"
+    return bytes(
+        received
+    ), None if kind == "application/json" or not received else f"{kind or 'nothing'}, not JSON"
 
 
 def _words(error: Exception) -> str:
