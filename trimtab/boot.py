@@ -28,13 +28,15 @@ from trimtab.core.run import FINAL_STATES, RunState, TriggerPolicy
 from trimtab.core.sessions import CONTINUOUS_CALENDAR, Sessions
 from trimtab.database import Database, Tx, open_database, sqlite_path
 from trimtab.engine.desk import Desk
-from trimtab.settings import ALPACA, Settings
+from trimtab.settings import ALPACA, PAPER, Settings
 from trimtab.store import broker_streams, budgets, sandbox, shards, strategies
 from trimtab.store.migrate import require_current
 
 CALENDAR_STARTS_ON = "1990-01-01"
 CALENDAR_YEARS_AHEAD = 10
 CLOCK_CONNECTIONS = 2
+# What runs away at a real broker is stopped after so many (notes on reliability, A11).
+MINUTE_ORDERS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +107,7 @@ def open_installation(settings: Settings) -> Installation:
             buffer_percent=settings.cash_buffer_percent,
         ),
         limits=Limits(min_notional=settings.min_notional, buffer_percent=settings.cash_buffer_percent),
-        caps=Caps(
-            order_max=settings.order_max or None,
-            run_orders_max=settings.run_orders_max or None,
-            minute_orders_max=settings.minute_orders_max or None,
-            collar_percent=settings.collar_percent,
-        ),
+        caps=_caps(settings),
         trigger=TriggerPolicy(
             cooldown=timedelta(seconds=settings.v2_cooldown_s),
             after=FINAL_STATES if settings.v2_cooldown_after_failure else frozenset({RunState.COMPLETED}),
@@ -126,6 +123,18 @@ def open_installation(settings: Settings) -> Installation:
         stream=chosen.stream,
         wall_clock=wall_clock,
         closing=kept,
+    )
+
+
+def _caps(settings: Settings) -> Caps:
+    a_minute = settings.minute_orders_max
+    if a_minute is None and settings.broker != PAPER:
+        a_minute = MINUTE_ORDERS_MAX
+    return Caps(
+        order_max=settings.order_max or None,
+        run_orders_max=settings.run_orders_max or None,
+        minute_orders_max=a_minute or None,
+        collar_percent=settings.collar_percent,
     )
 
 

@@ -104,8 +104,9 @@ def serve(settings: Settings) -> None:
 
 @contextmanager
 def _driven(installation: Installation) -> Iterator[Callable[[], bool]]:
-    """While it lasts, the engine works and the broker's news is heard; in a sandbox only `settle` works. Yields
-    whether everything has been compared with the broker since the start: in a sandbox nothing waits for it.
+    """While it lasts, the engine works and the broker's news is heard; in a sandbox only `settle` works.
+
+    Yields whether everything has been compared with the broker since the start, which no sandbox waits for.
     """
     if installation.settings.sandbox:
         yield lambda: True
