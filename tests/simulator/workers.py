@@ -16,7 +16,7 @@ from trimtab.brokers.broker import NotSent, Outcome, Unknown
 from trimtab.core.errors import Fenced
 from trimtab.core.run import Order, Side
 from trimtab.database import instant
-from trimtab.engine.desk import Ask, Commit, Desk, Effect, Effects, Send, perform
+from trimtab.engine.desk import Ask, Commit, Desk, Effect, Effects, Read, Send, perform
 from trimtab.engine.local import SWEEP_EVERY
 from trimtab.engine.publish import publish
 from trimtab.engine.turn import Turn
@@ -25,7 +25,7 @@ from trimtab.store import shards
 
 TICK_S = 1.0
 BEAT_S = 0.2
-ANSWER_S = {"read": 0.001, "commit": 0.002, "send": 0.03, "ask": 0.03}
+ANSWER_S = {Read: 0.001, Commit: 0.002, Send: 0.03, Ask: 0.03}
 SLOW_S = (0.2, 1, 3)
 NO_ANSWER_S = 5
 PAUSES_S = (5, 12, 30)
@@ -134,16 +134,19 @@ class Worker:
         self._next_shard()
 
     def _soon(self) -> None:
-        """The next effect, after the time that such a thing takes."""
+        """The next effect, after the time that such a thing takes. A pause ends with all other faults."""
         assert self.effect is not None, "somebody is at work"
-        seconds = ANSWER_S[type(self.effect).__name__.lower()]
-        if self.market.happens("slow", f"slow {self.label}"):
-            seconds = SLOW_S[self.market.tape.choice("slow by", len(SLOW_S))]
-        if self.market.happens("pause", f"pause before {self.label}"):
-            self.market.time.tag(f"pause before {self.label}")
-            seconds = PAUSES_S[self.market.tape.choice("pause by", len(PAUSES_S))]
+        market, time = self.market, self.market.time
+        perform_it = partial(self._perform, self.life)
+        if market.happens("pause", f"pause before {self.label}"):
+            time.tag(f"pause before {self.label}")
+            pause = timedelta(seconds=PAUSES_S[market.tape.choice("pause by", len(PAUSES_S))])
+            time.at(min(time.now + pause, market.calm_at), perform_it)
             self.watch.rouse()
-        self.market.time.after(seconds, partial(self._perform, self.life))
+        elif market.happens("slow", f"slow {self.label}"):
+            time.after(SLOW_S[market.tape.choice("slow by", len(SLOW_S))], perform_it)
+        else:
+            time.after(ANSWER_S[type(self.effect)], perform_it)
 
     def _perform(self, life: int) -> None:
         """Do the next effect, or die before it."""
@@ -188,7 +191,7 @@ class Worker:
         )
         self.outcomes.append(outcome)
         if len(self.outcomes) < len(send.orders):
-            waits = NO_ANSWER_S if isinstance(outcome, Unknown) else ANSWER_S["send"]
+            waits = NO_ANSWER_S if isinstance(outcome, Unknown) else ANSWER_S[Send]
             self.market.time.after(waits, partial(self._perform, self.life))
             return
         if any(isinstance(each, NotSent) for each in self.outcomes):
@@ -209,26 +212,24 @@ class Worker:
         self.effects = self.effect = self.wakes_at = None
         self.outcomes, self.pending = [], []
         again = RESTARTS_S[self.market.tape.choice("restart after", len(RESTARTS_S))]
-        self.wake_at(time.now + timedelta(seconds=again))
+        self.wake_at(min(time.now + timedelta(seconds=again), self.market.calm_at))
         self.watch.rouse()
+
+
+DUE = """SELECT (SELECT MIN(due_at) FROM shards) AS due_at,
+                (SELECT MIN(taken_at) FROM shards) AS taken_at,
+                (SELECT MIN(taken_at) FROM shards s WHERE due_at IS NULL AND EXISTS (
+                   SELECT 1 FROM runs r WHERE r.shard = s.shard
+                     AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))) AS left_at"""
 
 
 def due(tx: Any) -> datetime | None:
     """When the driver's next look finds something: a due time, a shard whose worker has left it, or one
     that nobody has looked at for long.
     """
-    wanted = tx.row("SELECT MIN(due_at) AS due_at FROM shards WHERE due_at IS NOT NULL")
-    left = tx.row(
-        """SELECT MIN(taken_at) AS taken_at FROM shards s WHERE due_at IS NULL AND EXISTS (
-             SELECT 1 FROM runs r WHERE r.shard = s.shard
-               AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))"""
-    )
-    idle = tx.row("SELECT MIN(taken_at) AS taken_at FROM shards")
-    times = [] if wanted["due_at"] is None else [instant(wanted["due_at"])]
-    if left["taken_at"] is not None:
-        times.append(instant(left["taken_at"]) + shards.LEFT_AFTER)
-    if idle["taken_at"] is not None:
-        times.append(instant(idle["taken_at"]) + SWEEP_EVERY)
+    row = tx.row(DUE)
+    patience = {"due_at": timedelta(0), "taken_at": SWEEP_EVERY, "left_at": shards.LEFT_AFTER}
+    times = (instant(row[name]) + wait for name, wait in patience.items() if row[name] is not None)
     return min(times, default=None)
 
 

@@ -25,7 +25,7 @@ from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
 from trimtab.engine.desk import Desk
 from trimtab.store import tenants
 
-STORM_S = 60
+STORM_S = 40
 FINAL_WITHIN_S = QUARANTINE_S + 60
 # Sweeps after that take up what had to wait, and release what is proven.
 AFTERWARDS_S = 700
@@ -63,10 +63,15 @@ class SimulatedWorld:
         self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
 
     def _is_at_rest(self) -> bool:
-        """Whether nobody is at work and nothing waits: no open run, no held account."""
+        """Whether nobody is at work, and no run is open and no account held but for an order that is lost
+        for ever.
+        """
         if not all(worker.is_idle for worker in self.workers):
             return False
-        return self.db.read(is_at_rest)
+        under_way, held, given_up = self.db.read(what_waits)
+        if under_way or given_up.keys() & self.market.placed.keys():
+            return False
+        return not held or (not self.broker.traits.drops_duplicates and held <= set(given_up.values()))
 
     def _plan_misfortunes(self) -> None:
         """What happens once, at some moment: a dead endpoint, a blocked account, a price that is gone."""
@@ -149,13 +154,22 @@ def what_is_guarded(tx: Any) -> list[tuple[Any, ...]]:
     return [tuple(row) for sql in tables.values() for row in tx.rows(sql)]
 
 
-def is_at_rest(tx: Any) -> bool:
-    row = tx.row(
-        """SELECT (SELECT COUNT(*) FROM runs WHERE state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))
-                + (SELECT COUNT(*) FROM accounts WHERE held IS NOT NULL)
-                + (SELECT COUNT(*) FROM shards WHERE due_at IS NOT NULL) AS waiting"""
+def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
+    """The accounts with a run that is under way, those that are held, whose runs have to wait, and the
+    orders that were given up, with their accounts.
+    """
+    rows = tx.rows(
+        """SELECT account_id, held FROM accounts a WHERE held IS NOT NULL OR EXISTS (
+             SELECT 1 FROM runs r WHERE r.shard = a.shard AND r.account_id = a.account_id
+               AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))"""
     )
-    return int(row["waiting"]) == 0
+    held = {row["account_id"] for row in rows if row["held"] is not None}
+    given_up = tx.rows("SELECT client_order_id, account_id FROM orders WHERE state = 'ABANDONED'")
+    return (
+        {row["account_id"] for row in rows} - held,
+        held,
+        {row["client_order_id"]: row["account_id"] for row in given_up},
+    )
 
 
 def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
