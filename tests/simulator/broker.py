@@ -143,6 +143,10 @@ class SimulatedBroker:
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
         ids = sorted(order.client_order_id for order in orders)
         self._begin("lookup", ids)
+        if any(key in self.market.placed and not self._visible(key) for key in ids):
+            self.market.time.tag("an order is not shown yet")
+        if any(len(self.market.placed.get(key, ())) == 0 for key in ids):
+            self.market.time.tag("a question about an order that is not there")
         return {key: self._report(known[-1]) for key in ids if (known := self._visible(key))}
 
     def _visible(self, client_order_id: str) -> list[Placed]:

@@ -99,6 +99,8 @@ class Clients:
 
     def _do(self, name: str, action: Callable[[], None]) -> None:
         """What is refused is no harm; what was promised is kept in mind."""
+        for state in {str(run.state) for run in self.open_runs()}:
+            self.market.time.tag(f"{name} while a run is {state}")
         try:
             action()
         except TrimtabError as error:

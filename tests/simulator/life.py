@@ -55,8 +55,13 @@ def _check(world: SimulatedWorld) -> None:
     )
     for order in exhibit.evidence.orders:
         world.time.write("end", f"{order.client_order_id} {order.state} {order.filled_quantity}")
+        world.time.tag(f"order {order.state}")
+    for reason in world.db.read(lambda tx: tx.rows("SELECT DISTINCT reason FROM skips ORDER BY reason")):
+        world.time.tag(f"skip {reason['reason']}")
     for run in exhibit.evidence.runs:
         world.time.write("end", f"{run.id} {run.state}{'*' * run.adjusted} {run.account_id}")
         world.time.tag(f"ended {run.state}{'*' * run.adjusted}")
+        sent = any(order.run_id == run.id for order in exhibit.evidence.orders)
+        world.time.tag(f"ended {run.state} {'with' if sent else 'without'} orders")
     for rule, witness in broken(exhibit):
         raise Wrong(rule, witness)

@@ -48,6 +48,7 @@ class Watch:
     before_send: Callable[[Order], None]
     may_write: Callable[[int, Callable[[], Any]], Any]
     rouse: Callable[[], None]
+    taken: Callable[["Worker"], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Worker:
     laid_aside: list[Effects[Turn]] = field(default_factory=list)
     wakes_at: datetime | None = None
     pending: list[int] = field(default_factory=list)
+    is_new: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -124,7 +126,8 @@ class Worker:
         except Exception as error:
             raise Wrong("worker failed", f"{type(error).__name__}: {error}") from error
         else:
-            self.label, self.outcomes = label_of(self.effect), []
+            again = isinstance(self.effect, Send) and self.label == LABELS["resend"]
+            self.label, self.outcomes = "orders again" if again else label_of(self.effect), []
             self._soon()
 
     def _finished(self, how: str) -> None:
@@ -178,14 +181,18 @@ class Worker:
         if self.epoch is None:
             taken = do()
             self.epoch = taken.epoch
+            self.watch.taken(self)
             return taken
-        return self.watch.may_write(self.epoch, do)
+        done = self.watch.may_write(self.epoch, do)
+        self.market.time.tag(f"done: {self.label}")
+        return done
 
     def _send_one(self, send: Send) -> None:
         order = send.orders[len(self.outcomes)]
         self.watch.before_send(order)
         (outcome,) = self.desk.broker.submit([order])
-        self.market.time.tag(f"sent: {type(outcome).__name__}")
+        again = "again" if self.label == "orders again" else "first"
+        self.market.time.tag(f"sent {again}: {type(outcome).__name__}")
         self.market.time.write(
             self.name, f"send {order.client_order_id[:8]} {order.side}", result=type(outcome).__name__
         )
@@ -206,9 +213,12 @@ class Worker:
         if self.effects is not None:
             within = f" after {len(self.outcomes)} orders" if self.outcomes else ""
             time.tag(f"crash in {self.label}" if self.outcomes else f"crash before {self.label}")
+            if self.is_new:
+                time.tag("crash of a worker that has just started anew")
             time.write(self.name, f"dies before {self.label}{within}")
             self.laid_aside.append(self.effects)
         self.life += 1
+        self.is_new = True
         self.effects = self.effect = self.wakes_at = None
         self.outcomes, self.pending = [], []
         again = RESTARTS_S[self.market.tape.choice("restart after", len(RESTARTS_S))]

@@ -110,6 +110,19 @@ class SimulatedWorld:
             if worker.is_idle:
                 worker.rest()
 
+    def taken(self, worker: Worker) -> None:
+        """A worker has taken a shard: what it finds there, and whether it overtakes another."""
+        overtaken = [each for each in self.workers if each is not worker and each.epoch and not each.is_idle]
+        if not overtaken and not worker.is_new:
+            return
+        states = self.db.read(what_is_open)
+        for when in (["takeover"] if overtaken else []) + (["start"] if worker.is_new else []):
+            for state in states:
+                self.time.tag(f"{when} with {state}")
+        if any(each.outcomes for each in overtaken):
+            self.time.tag("takeover in the middle of a sending")
+        worker.is_new = False
+
     def before_send(self, order: Order) -> None:
         """What must be durable before an order leaves: the same order, as an intent."""
         row = self.db.read(
@@ -154,6 +167,17 @@ def what_is_guarded(tx: Any) -> list[tuple[Any, ...]]:
     return [tuple(row) for sql in tables.values() for row in tx.rows(sql)]
 
 
+def what_is_open(tx: Any) -> list[str]:
+    """The states of open runs, and those of orders whose fate is open."""
+    rows = tx.rows(
+        """SELECT DISTINCT 'a run ' || state AS what FROM runs
+           WHERE state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING')
+           UNION SELECT DISTINCT 'an order ' || state FROM orders WHERE state IN ('SENDING', 'OPEN')
+           ORDER BY 1"""
+    )
+    return [row["what"] for row in rows]
+
+
 def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
     """The accounts with a run that is under way, those that are held, whose runs have to wait, and the
     orders that were given up, with their accounts.
@@ -193,7 +217,7 @@ def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
         broker=broker,
         desk=desk,
     )
-    watch = Watch(before_send=world.before_send, may_write=world.may_write, rouse=world.rouse)
+    watch = Watch(before_send=world.before_send, may_write=world.may_write, rouse=world.rouse, taken=world.taken)
     world.workers = [
         Worker(name=f"worker {n}", desk=desk, market=market, watch=watch, number=n)
         for n in range(weather.workers)
