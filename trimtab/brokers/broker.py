@@ -57,6 +57,7 @@ class Asset:
     """What is traded. An order of V dollars executes on average at price x (1 + V / `depth`) if it buys and
     price x (1 - V / `depth`) if it sells: its impact is V / `depth`. None: the market is endless.
 
+    Quantities are traded in multiples of `increment`, if there is one.
     `actions` are all the corporate actions that changed positions in it, oldest first.
     """
 
@@ -66,6 +67,7 @@ class Asset:
     tradable: bool
     fractionable: bool
     depth: Decimal | None = None
+    increment: Decimal | None = None
     actions: tuple[CorporateAction, ...] = ()
 
     @property

@@ -14,6 +14,8 @@ decimal.DefaultContext.prec = DIGITS
 decimal.setcontext(decimal.DefaultContext.copy())
 
 ZERO = Decimal(0)
+# No amount has more places than a smallest unit of this.
+ATTO = Decimal("1e-18")
 CENT = Decimal("0.01")
 HUNDRED = Decimal(100)
 BASIS_POINTS = Decimal(10_000)
@@ -66,6 +68,17 @@ def divide_up(amount: Decimal, by: Decimal, *, to_places: int) -> Decimal:
     """The smallest multiple of 10^-places that is not below amount / by; both at least zero."""
     down = divide_down(amount, by, to_places=to_places)
     return down if down * by == amount else down + Decimal(1).scaleb(-to_places)
+
+
+def down_to(value: Decimal, increment: Decimal) -> Decimal:
+    """The largest multiple of the increment that is not above the value, which is at least zero."""
+    return value // increment * increment
+
+
+def up_to(value: Decimal, increment: Decimal) -> Decimal:
+    """The smallest multiple of the increment that is not below the value, which is at least zero."""
+    down = down_to(value, increment)
+    return down if down == value else down + increment
 
 
 def split(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:

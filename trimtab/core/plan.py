@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from trimtab.core.money import (
+    ATTO,
     BASIS_POINTS,
     CENT,
     CENT_PLACES,
@@ -21,7 +22,9 @@ from trimtab.core.money import (
     ZERO,
     divide_down,
     divide_up,
+    down_to,
     round_down,
+    up_to,
 )
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.raising import Offer, raise_cash
@@ -147,7 +150,7 @@ class Basis:
 
     `untradable` are held or wanted symbols that the broker does not trade now; `unsettled` are those with
     a corporate action that is not complete, with what it is. An order of as many dollars as a symbol's
-    depth moves its price by as much again; symbols without one are endless.
+    depth moves its price by as much again; those without one are endless. They trade in `increments`.
     """
 
     kind: RunKind
@@ -159,6 +162,7 @@ class Basis:
     untradable: frozenset[str]
     limits: Limits
     depths: Mapping[str, Decimal] = field(default_factory=dict)
+    increments: Mapping[str, Decimal] = field(default_factory=dict)
     unsettled: Mapping[str, str] = field(default_factory=dict)
     last_actions: Mapping[str, str] = field(default_factory=dict)
 
@@ -209,13 +213,9 @@ class _Draft:
     @property
     def reserve(self) -> Decimal:
         """The cash target and the buffer, of an equity that is at least zero, and what is set aside."""
-        wanted = max(self.equity, ZERO) * (self.target_percent_of_cash) / HUNDRED
-        return wanted + self.basis.set_aside
-
-    @property
-    def target_percent_of_cash(self) -> Decimal:
         invested = HUNDRED - self.basis.limits.buffer_percent
-        return HUNDRED - invested * (HUNDRED - self.basis.weights.cash) / HUNDRED
+        percent = HUNDRED - invested * (HUNDRED - self.basis.weights.cash) / HUNDRED
+        return max(self.equity, ZERO) * percent / HUNDRED + self.basis.set_aside
 
     def target(self, symbol: str, equity: Decimal) -> Decimal:
         """Dollars of such an equity that the strategy wants in this symbol."""
@@ -228,8 +228,8 @@ class _Draft:
         return held * self.basis.prices[symbol] if held else ZERO
 
     def sell(self, symbol: str, quantity: Decimal) -> None:
-        value = quantity * self.basis.prices[symbol]
-        if self.may_sell(symbol, value):
+        quantity = down_to(quantity, self.basis.increments.get(symbol, ATTO))
+        if self.may_sell(symbol, quantity * self.basis.prices[symbol]):
             self._append(symbol, Side.SELL, quantity=quantity, notional=None)
 
     def buy(self, symbol: str, notional: Decimal) -> None:
@@ -356,7 +356,8 @@ def _plan_partial_liquidation(draft: _Draft) -> None:
     market = {symbol: draft.most_to_sell(symbol) for symbol in values}
     offers = [Offer(symbol=symbol, over=over[symbol], most=market[symbol]) for symbol in values]
     for symbol, dollars in raise_cash(basis.amount, offers, smallest=smallest).items():
-        quantity = divide_up(dollars, basis.prices[symbol], to_places=QUANTITY_PLACES)
+        exact = divide_up(dollars, basis.prices[symbol], to_places=QUANTITY_PLACES)
+        quantity = up_to(exact, basis.increments.get(symbol, ATTO))
         draft.sell(symbol, min(quantity, basis.holdings.positions[symbol]))
     draft.short = proceeds(draft.legs) < basis.amount
     if draft.short:

@@ -226,6 +226,7 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
         # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
         set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
         untradable=_untradable(weights, wanted, assets=known),
+        increments={s: asset.increment for s, asset in known.items() if asset.increment is not None},
         depths={symbol: asset.depth for symbol, asset in known.items() if asset.depth is not None},
         unsettled=unsettled(known),
         last_actions={symbol: asset.actions[-1].id for symbol, asset in known.items() if asset.actions},
