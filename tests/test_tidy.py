@@ -44,6 +44,8 @@ SIGNATURES_OF_OTHERS: dict[str, str] = {
 
 # Places ("file::function") that may catch everything.
 BROAD_EXCEPTS = {
+    "trimtab/brokers/crypto_exchange.py::ask": "whatever a hundred exchanges' parsers meet is no answer",
+    "trimtab/brokers/crypto_exchange.py::send": "no trouble after an order has left may look like a refusal",
     "trimtab/api/stream.py::_speak": "an event stream that has begun can only say that it failed, and end",
     "trimtab/brokers/alpaca_stream.py::_run": "the thread outlives whatever one connection meets",
     "trimtab/engine/advance.py::_decide": "one run that nobody foresaw must not stop the others of its shard",

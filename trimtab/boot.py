@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -145,6 +146,8 @@ def _broker(
         alpaca = alpaca_broker(settings, db, clock)
         closing.callback(alpaca.close)
         return _Chosen(broker=alpaca, stream=TradeStream(alpaca.calls, _news(db, clock)))
+    if settings.exchange is not None:
+        return _Chosen(broker=crypto_broker(settings, clock))
     paper_db = open_paper_database(settings)
     closing.callback(paper_db.close)
     paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
@@ -172,6 +175,17 @@ def alpaca_broker(settings: Settings, db: Database, clock: Callable[[], datetime
         quarantine=timedelta(seconds=settings.quarantine_s),
         price_age_max=age,
     )
+
+
+def crypto_broker(settings: Settings, clock: Callable[[], datetime]) -> Broker:
+    """Imported only here and only then: ccxt takes a third of a second and 50 MB to load."""
+    opened: Broker = import_module("trimtab.brokers.crypto").open_crypto(
+        settings.exchange,
+        clock,
+        quarantine=timedelta(seconds=settings.quarantine_s),
+        price_age_max=timedelta(seconds=settings.price_age_max_s) or None,
+    )
+    return opened
 
 
 def _news(db: Database, clock: Callable[[], datetime]) -> News:

@@ -14,7 +14,7 @@ from typing import Literal
 import psycopg
 
 from trimtab.api.keys import key_state
-from trimtab.boot import alpaca_broker, database_file, paper_url, read_sessions, wall_clock
+from trimtab.boot import alpaca_broker, crypto_broker, database_file, paper_url, read_sessions, wall_clock
 from trimtab.brokers.paper_accounts import read_account_ids
 from trimtab.brokers.paper_assets import read_all_listings
 from trimtab.brokers.paper_market import read_faults
@@ -82,7 +82,12 @@ def _database_findings(settings: Settings, db: Database) -> Iterator[Finding]:
         yield from _calendar_findings(settings, wall_clock())
         return
     yield from _clock_findings(settings, db)
-    yield from _paper_findings(settings) if settings.broker == PAPER else _alpaca_findings(settings, db)
+    if settings.broker == PAPER:
+        yield from _paper_findings(settings)
+    elif settings.exchange is not None:
+        yield _exchange_finding(settings, settings.exchange.account_id)
+    else:
+        yield from _alpaca_findings(settings, db)
     yield _keys_finding(settings, db)
     yield from _freeze_findings(db)
     yield from _hold_findings(db)
@@ -183,6 +188,16 @@ def _paper_findings(settings: Settings) -> Iterator[Finding]:
                 text="the paper broker plays an outage",
                 hint="PUT /sandbox/faults with {} ends it",
             )
+
+
+def _exchange_finding(settings: Settings, account_id: str) -> Finding:
+    """Whether it can be reached with this key, and which account that is."""
+    try:
+        crypto_broker(settings, wall_clock).accounts([account_id])
+    except TrimtabError as error:
+        hint = "check TRIMTAB_BROKER, TRIMTAB_CCXT_KEY, TRIMTAB_CCXT_SECRET and TRIMTAB_CCXT_PASSWORD"
+        return Finding(check="broker", level="fatal", text=str(error), hint=hint)
+    return Finding(check="broker", level="ok", text=f"{settings.broker}, reachable: account {account_id}")
 
 
 def _alpaca_findings(settings: Settings, db: Database) -> Iterator[Finding]:

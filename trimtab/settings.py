@@ -18,26 +18,26 @@ from dotenv import dotenv_values
 
 from trimtab.core.errors import CannotStart, shown_address
 from trimtab.core.money import parse_decimal
+from trimtab.settings_exchange import (
+    CCXT,
+    EXCHANGE_SETTINGS,
+    ExchangeSettings,
+    Setting,
+    exchange_settings,
+    is_exchange,
+)
 
 T = TypeVar("T")
 PREFIX = "TRIMTAB_"
 ENV_FILE = Path(".env")
 DAYS_MAX = 36_500
 PAPER, ALPACA = "paper", "alpaca"
-QUARANTINES_S = {PAPER: "5", ALPACA: "30", "ccxt": "60"}
+QUARANTINES_S = {PAPER: "5", ALPACA: "30", CCXT: "60"}
 # Where Alpaca has the prices that belong to each of its addresses.
 DATA_URLS = {
     "https://broker-api.sandbox.alpaca.markets": "https://data.sandbox.alpaca.markets",
     "https://broker-api.alpaca.markets": "https://data.alpaca.markets",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    name: str
-    default: str
-    meaning: str
-    secret: bool = False
 
 
 SETTINGS = (
@@ -49,7 +49,7 @@ SETTINGS = (
     Setting(
         name="TRIMTAB_BROKER",
         default="paper",
-        meaning="paper: the market in a file of its own; alpaca: the Alpaca Broker API",
+        meaning="paper: the market in a file of its own; alpaca: the Alpaca Broker API; ccxt:EXCHANGE",
     ),
     Setting(
         name="TRIMTAB_MARKET",
@@ -152,6 +152,7 @@ SETTINGS = (
         meaning="seconds after which the latest trade is no price any more; 0 for no limit."
         " In the sandbox a price is current until replaced",
     ),
+    *EXCHANGE_SETTINGS,
     Setting(
         name="TRIMTAB_TEST_POSTGRES", default="", meaning="PostgreSQL URL for the test suite; not used here"
     ),
@@ -170,6 +171,7 @@ class Settings:
     alpaca_data_url: str
     alpaca_key_id: str = field(repr=False)
     alpaca_secret: str = field(repr=False)
+    exchange: ExchangeSettings | None
     price_age_max_s: int
     market: str
     sandbox: bool
@@ -269,7 +271,10 @@ def _checked(values: Mapping[str, str]) -> Settings:
             raise CannotStart(f"{name} is {shown_address(values[name])!r}: give {expected}")
         return parsed
 
-    broker = read("TRIMTAB_BROKER", _broker, expected="paper or alpaca")
+    broker = read("TRIMTAB_BROKER", _broker, expected="paper, alpaca or ccxt:EXCHANGE")
+    exchange_url = read(
+        "TRIMTAB_CCXT_URL", lambda text: _broker_url(text) if text else "", expected="https://HOST or nothing"
+    )
     alpaca_url = read("TRIMTAB_ALPACA_URL", _broker_url, expected="https://HOST")
     host, port = read("TRIMTAB_LISTEN", _address, expected="an address and a port, as in 127.0.0.1:8000")
     return Settings(
@@ -283,6 +288,9 @@ def _checked(values: Mapping[str, str]) -> Settings:
         ),
         alpaca_key_id=values["TRIMTAB_ALPACA_KEY_ID"],
         alpaca_secret=values["TRIMTAB_ALPACA_SECRET"],
+        exchange=exchange_settings({**values, "TRIMTAB_CCXT_URL": exchange_url})
+        if is_exchange(broker)
+        else None,
         price_age_max_s=read("TRIMTAB_PRICE_AGE_MAX_S", _seconds, expected="whole seconds, 0 or more"),
         market=read(
             "TRIMTAB_MARKET", lambda text: text or None, expected="the name of a calendar, as in XNYS"
@@ -321,7 +329,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _broker(text: str) -> str | None:
-    return text if text in {PAPER, ALPACA} else None
+    return text if text in {PAPER, ALPACA} or is_exchange(text) else None
 
 
 def _broker_url(text: str) -> str | None:
