@@ -217,7 +217,9 @@ def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
         broker=broker,
         desk=desk,
     )
-    watch = Watch(before_send=world.before_send, may_write=world.may_write, rouse=world.rouse, taken=world.taken)
+    watch = Watch(
+        before_send=world.before_send, may_write=world.may_write, rouse=world.rouse, taken=world.taken
+    )
     world.workers = [
         Worker(name=f"worker {n}", desk=desk, market=market, watch=watch, number=n)
         for n in range(weather.workers)
