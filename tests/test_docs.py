@@ -27,6 +27,8 @@ from trimtab.api.glider_routes import OPERATIONS
 from trimtab.api.glider_signature import signed_by
 from trimtab.api.sandbox import ROUTES as SANDBOX_ROUTES
 from trimtab.api.stream import FAILED, HEARTBEAT, KEY_GONE, PACE, STREAMS_PER_KEY, TOO_SLOW
+from trimtab.brokers.alpaca_answers import RULES
+from trimtab.brokers.alpaca_orders import STATES
 from trimtab.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,6 +105,20 @@ def test_the_error_codes_of_glider_are_documented_and_nothing_else_is() -> None:
     answered |= {(int(status), code) for status, code in glider_errors.FRAMEWORK_CODES.items()}
     listed = re.findall(r"^\| (\d+) \| (API_\d+) \|", GLIDER, re.MULTILINE)
     assert sorted((int(status), code) for status, code in listed) == sorted(answered)
+
+
+def test_what_answers_and_statuses_of_alpaca_mean_is_documented() -> None:
+    page = (ROOT / "docs/reference/brokers.md").read_text()
+    rules = [(rule.shown_statuses, rule.proof.value, rule.verdict.value, rule.why) for rule in RULES]
+    table = page.partition("## What an answer to an order means")[2].partition("## ")[0]
+    assert re.findall(r"^\| (\d.*?) \| (.*?) \| (.*?) \| (.*?) \|$", table, re.MULTILINE) == rules
+    words = {"open": "OPEN", "filled": "FILLED", "cancelled": "CANCELED", "refused": "REFUSED"}
+    told = page.partition("## What an order's status means")[2]
+    for here, state in words.items():
+        (row,) = re.findall(rf"^\| {here} \| (.*) \|$", told, re.MULTILINE)
+        # What comes after the conjunction are other statuses under conditions.
+        named = set(re.findall(r"`(\w+)`", row.partition(", and ")[0]))
+        assert named == {status for status, its in STATES.items() if its.value == state}
 
 
 def test_every_name_on_gliders_wire_is_documented() -> None:

@@ -94,7 +94,7 @@ def open_installation(settings: Settings) -> Installation:
         clock_db = open_database(settings.database_url, pool_max=CLOCK_CONNECTIONS)
         closing.callback(clock_db.close)
         clock = sandbox_clock(clock_db) if settings.sandbox else wall_clock
-        chosen = _broker(settings, db, clock, closing=closing)
+        chosen = _broker(settings, db, clock=clock, closing=closing)
         kept = closing.pop_all()
     desk = Desk(
         db=db,
@@ -140,10 +140,10 @@ def _caps(settings: Settings) -> Caps:
 
 
 def _broker(
-    settings: Settings, db: Database, clock: Callable[[], datetime], *, closing: ExitStack
+    settings: Settings, db: Database, *, clock: Callable[[], datetime], closing: ExitStack
 ) -> _Chosen:
     if settings.broker == ALPACA:
-        alpaca = alpaca_broker(settings, db, clock)
+        alpaca = alpaca_broker(settings, db, clock=clock)
         closing.callback(alpaca.close)
         return _Chosen(broker=alpaca, stream=TradeStream(alpaca.calls, _news(db, clock)))
     if settings.exchange is not None:
@@ -154,7 +154,7 @@ def _broker(
     return _Chosen(broker=paper, paper=paper)
 
 
-def alpaca_broker(settings: Settings, db: Database, clock: Callable[[], datetime]) -> AlpacaBroker:
+def alpaca_broker(settings: Settings, db: Database, *, clock: Callable[[], datetime]) -> AlpacaBroker:
     """With a rate limit that every process on this database shares."""
 
     def share(told: Window | None) -> tuple[Window | None, int]:

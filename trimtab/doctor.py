@@ -1,6 +1,6 @@
 """What `trimtab doctor` looks at: database, clock, broker, keys, freezes and holds, each with its mend.
 
-It changes nothing, and creates no file that is not there.
+It changes nothing but the room it takes of a broker's rate limit, and creates no file that is not there.
 """
 
 import shlex
@@ -202,7 +202,7 @@ def _exchange_finding(settings: Settings, account_id: str) -> Finding:
 
 def _alpaca_findings(settings: Settings, db: Database) -> Iterator[Finding]:
     """Whether it can be reached with these keys, and whether its prices can."""
-    with closing(alpaca_broker(settings, db, wall_clock)) as broker:
+    with closing(alpaca_broker(settings, db, clock=wall_clock)) as broker:
         try:
             theirs = broker.clock_at_broker()
         except BrokerDown as error:

@@ -234,7 +234,9 @@ class AlpacaBroker:
         answer = self.calls.ask(f"{path}/account")
         if not answer.is_success:
             raise BrokerDown(f"the broker answers {answer.status} when asked for an account")
-        return _account_of(account_id, object_in(answer.body, "account"), positions, working=working)
+        return _account_of(
+            account_id, object_in(answer.body, "account"), positions=positions, working=working
+        )
 
     def _require_absence(self, answer: Answer) -> None:
         """Raises BrokerDown unless it is the account that is not there: the vendor calls one that it does
@@ -268,7 +270,7 @@ def _accepted(order: Order, said: Answer) -> Outcome:
 
 
 def _account_of(
-    account_id: str, told: Mapping[str, object], positions: Sequence[object], *, working: Sequence[str]
+    account_id: str, told: Mapping[str, object], *, positions: Sequence[object], working: Sequence[str]
 ) -> Account:
     status = text_in(told, "status")
     blocks = [

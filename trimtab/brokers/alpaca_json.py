@@ -84,12 +84,12 @@ def flag_in(found: Object, name: str, *, default: bool) -> bool:
 
 def exact_in(found: Object, name: str) -> Decimal | None:
     """A decimal to the last digit; None if it is not there."""
-    return _read(found, name, _exact)
+    return _read(found, name, parse=_exact)
 
 
 def cut_in(found: Object, name: str) -> Decimal | None:
     """A decimal without what lies beyond its 18th place: averages and balances that come of a division."""
-    return _read(found, name, _cut)
+    return _read(found, name, parse=_cut)
 
 
 def price_in(found: Object, name: str) -> Decimal | None:
@@ -99,10 +99,10 @@ def price_in(found: Object, name: str) -> Decimal | None:
 
 
 def instant_in(found: Object, name: str) -> datetime | None:
-    return _read(found, name, _instant)
+    return _read(found, name, parse=_instant)
 
 
-def _read(found: Object, name: str, parse: Callable[[str], T | None]) -> T | None:
+def _read(found: Object, name: str, *, parse: Callable[[str], T | None]) -> T | None:
     value = found.get(name)
     if value is None:
         return None
