@@ -158,7 +158,7 @@ def alpaca_broker(settings: Settings, db: Database, *, clock: Callable[[], datet
     """With a rate limit that every process on this database shares."""
 
     def share(told: Window | None) -> tuple[Window | None, int]:
-        now = wall_clock()
+        now = clock()
         return db.write(lambda tx: budgets.take(tx, ALPACA, told, now=now))
 
     access = Access(
@@ -170,7 +170,7 @@ def alpaca_broker(settings: Settings, db: Database, *, clock: Callable[[], datet
     # A sandbox's clock stands while the trades of a market elsewhere bear that market's time.
     age = None if settings.sandbox else timedelta(seconds=settings.price_age_max_s) or None
     return AlpacaBroker(
-        Calls(access, Budget(share, wall_clock)),
+        Calls(access, Budget(share, clock)),
         clock,
         quarantine=timedelta(seconds=settings.quarantine_s),
         price_age_max=age,

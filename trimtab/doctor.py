@@ -204,14 +204,14 @@ def _alpaca_findings(settings: Settings, db: Database) -> Iterator[Finding]:
     """Whether it can be reached with these keys, and whether its prices can."""
     with closing(alpaca_broker(settings, db, clock=wall_clock)) as broker:
         try:
-            theirs = broker.clock_at_broker()
+            theirs = broker.reach()
         except BrokerDown as error:
             hint = "check TRIMTAB_ALPACA_URL, TRIMTAB_ALPACA_KEY_ID and TRIMTAB_ALPACA_SECRET"
             yield Finding(check="broker", level="fatal", text=str(error), hint=hint)
             return
         yield Finding(check="broker", level="ok", text=f"alpaca, reachable at {settings.alpaca_url}")
-        apart = abs(wall_clock() - theirs)
-        if apart > CLOCKS_APART_MAX and not settings.sandbox:
+        apart = timedelta(0) if theirs is None or settings.sandbox else abs(wall_clock() - theirs)
+        if apart > CLOCKS_APART_MAX:
             text = f"its clock and ours are {apart.total_seconds():.0f} s apart"
             hint = "have the time of this machine set by NTP"
             yield Finding(check="broker", level="warning", text=text, hint=hint)

@@ -156,7 +156,7 @@ def test_a_refusal_of_what_was_accepted_is_an_acceptance() -> None:
 def test_a_refusal_that_cannot_be_looked_up_is_unknown() -> None:
     with trading() as at:
         at.server.queued["POST"].append(refusal(422, "no"))
-        at.server.queued["GET"].append(Fault(status=500, body=b"{}"))
+        at.server.queued["GET"] += 3 * [Fault(status=500, body=b"{}")]
         assert isinstance(at.send(BUY), Unknown)
 
 

@@ -65,7 +65,7 @@ def test_wrong_keys_are_not_taken_for_unknown_accounts() -> None:
 def test_what_does_not_prove_an_account_missing_is_a_broker_that_is_down(fault: Fault) -> None:
     """Whoever takes it for empty sells or buys what nobody meant."""
     with trading() as at:
-        at.server.queued["GET"].append(fault)
+        at.server.queued["GET"] += 3 * [fault]
         with pytest.raises(BrokerDown):
             ann(at)
 
@@ -139,9 +139,25 @@ def test_of_no_account_it_is_asked_whether_the_broker_answers() -> None:
     with trading() as at:
         assert at.broker.accounts([]) == {}
         assert at.server.calls == ["GET /v1/clock"]
-        at.server.queued["GET"].append(Fault(status=503))
+        at.server.queued["GET"] += 3 * [Fault(status=503)]
         with pytest.raises(BrokerDown):
             at.broker.accounts([])
+
+
+@pytest.mark.parametrize("fault", [Fault(hangs_up=True), Fault(status=502), Fault(body=b"{")], ids=range(3))
+def test_a_question_whose_answer_failed_is_asked_again(fault: Fault) -> None:
+    with trading() as at:
+        at.server.queued["GET"] += 2 * [fault]
+        assert ann(at).is_active
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 302])
+def test_a_question_that_was_answered_is_not_asked_again(status: int) -> None:
+    with trading() as at:
+        at.server.queued["GET"].append(Fault(status=status, body=b"{}"))
+        with pytest.raises(BrokerDown):
+            at.broker.lookup([order("sold", Side.SELL, quantity="1")])
+        assert len(at.server.calls) == 1
 
 
 # Assets
@@ -179,7 +195,7 @@ def test_an_asset_is_remembered_for_five_minutes() -> None:
 def test_an_asset_that_cannot_be_read_is_not_taken_for_unknown(fault: Fault) -> None:
     """Strategies that name what is unknown are set aside."""
     with trading() as at:
-        at.server.queued["GET"].append(fault)
+        at.server.queued["GET"] += 3 * [fault]
         with pytest.raises(BrokerDown):
             at.broker.assets(["SPY"])
 
@@ -279,7 +295,7 @@ def test_what_the_broker_does_not_know_is_absent() -> None:
     "fault",
     [
         Fault(status=404, body=b"<html></html>", kind="text/html"),
-        Fault(status=404, body=b'{"message": "Not Found"}'),
+        Fault(status=404, body=b"{}"),
         Fault(status=401, body=b'{"code": 40110000, "message": "unauthorized"}'),
         Fault(status=500, body=b"{}"),
         Fault(body=b"null"),
@@ -291,7 +307,7 @@ def test_only_the_broker_itself_can_say_that_there_is_no_order(fault: Fault) -> 
     with trading() as at:
         sold = order("sold", Side.SELL, quantity="1")
         at.send(sold)
-        at.server.queued["GET"].append(fault)
+        at.server.queued["GET"] += 3 * [fault]
         with pytest.raises(BrokerDown):
             at.broker.lookup([sold])
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tests.brokers.alpaca_server import KEY, AlpacaServer, alpaca_server
 from tests.brokers.market import Clock
@@ -17,15 +17,11 @@ from trimtab.core.run import Order
 PRICE_AGE_MAX = timedelta(minutes=15)
 
 
-def real_time() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class Shared:
     """What processes share of the rate limit, without a database."""
 
-    clock: Callable[[], datetime] = real_time
+    clock: Callable[[], datetime]
     known: Window | None = None
 
     def __call__(self, told: Window | None) -> tuple[Window | None, int]:
@@ -69,7 +65,7 @@ def broker_at(
 ) -> AlpacaBroker:
     access = Access(url=url or server.url, data_url=url or server.url, key_id=KEY[0], secret=secret)
     return AlpacaBroker(
-        Calls(access, Budget(Shared(), real_time)),
+        Calls(access, Budget(Shared(clock), clock)),
         clock,
         quarantine=timedelta(seconds=30),
         price_age_max=price_age_max,

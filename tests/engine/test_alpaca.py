@@ -13,7 +13,6 @@ from tests.brokers.alpaca_server import KEY, AlpacaServer, Fault, alpaca_server,
 from tests.engine.desks import Setup, Site, World, new_world
 from trimtab.audit.check import audit
 from trimtab.audit.report import lines
-from trimtab.boot import wall_clock
 from trimtab.brokers.alpaca import AlpacaBroker
 from trimtab.brokers.alpaca_budget import Budget
 from trimtab.brokers.alpaca_calls import Access, Calls
@@ -32,12 +31,12 @@ def at_alpaca(site: Site) -> Iterator[tuple[World, AlpacaServer]]:
     with new_world(site, Setup(quarantine_s=QUARANTINE_S)) as world, alpaca_server(world.clock) as server:
 
         def share(told: Window | None) -> tuple[Window | None, int]:
-            return world.db.write(lambda tx: budgets.take(tx, "alpaca", told, now=wall_clock()))
+            return world.db.write(lambda tx: budgets.take(tx, "alpaca", told, now=world.clock()))
 
         key_id, secret = KEY
         access = Access(url=server.url, data_url=server.url, key_id=key_id, secret=secret)
         broker = AlpacaBroker(
-            Calls(access, Budget(share, wall_clock)),
+            Calls(access, Budget(share, world.clock)),
             world.clock,
             quarantine=timedelta(seconds=QUARANTINE_S),
             price_age_max=timedelta(minutes=15),

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TypeVar
 from urllib.parse import quote
 
-from trimtab.brokers.alpaca_answers import Judgement, Verdict, is_own_error, judge
+from trimtab.brokers.alpaca_answers import Judgement, Verdict, has_message, is_own_error, judge
 from trimtab.brokers.alpaca_budget import Use
 from trimtab.brokers.alpaca_calls import AT_ONCE, Answer, Calls, NoRoom, Silence
 from trimtab.brokers.alpaca_json import (
@@ -88,19 +88,17 @@ class AlpacaBroker:
     def traits(self) -> Traits:
         return self._traits
 
-    def clock_at_broker(self) -> datetime:
-        """What time it is there; asked to see whether it answers, and takes our keys."""
+    def reach(self) -> datetime | None:
+        """See whether it answers and takes our keys; what time it is there, if it says."""
         answer = self.calls.ask("/v1/clock")
         if answer.status in REFUSED_KEYS:
             raise BrokerDown("the broker refuses these keys: check TRIMTAB_ALPACA_KEY_ID and _SECRET")
-        if not answer.is_success:
-            raise BrokerDown(f"the broker answers {answer.status} when asked for its clock")
-        return required(instant_in(object_in(answer.body, "clock"), "timestamp"), "timestamp")
+        return instant_in(object_in(answer.body, "clock"), "timestamp") if answer.is_success else None
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
         """Of no id it is only asked whether the broker answers."""
         if not account_ids:
-            self.clock_at_broker()
+            self.reach()
         found = self._all(self._account, [each for each in account_ids if ACCOUNT_ID.fullmatch(each)])
         return {account.account_id: account for account in found if account is not None}
 
@@ -186,7 +184,7 @@ class AlpacaBroker:
         """The order under this client order id; None if the broker itself says that there is none."""
         path = f"{_account_path(order.account_id)}/orders:by_client_order_id"
         answer = self.calls.ask(path, params={"client_order_id": order.client_order_id})
-        if answer.status == NOT_FOUND and is_own_error(answer):
+        if answer.status == NOT_FOUND and has_message(answer):
             return None
         if not answer.is_success:
             raise BrokerDown(f"the broker answers {answer.status} when asked for an order")
@@ -245,7 +243,7 @@ class AlpacaBroker:
         if not is_own_error(answer):
             raise BrokerDown(f"the broker answers {answer.status} when asked for an account")
         if answer.status in REFUSED_KEYS:
-            self.clock_at_broker()
+            self.reach()
 
     def _list(self, answer: Answer, what: str) -> list[object]:
         if not answer.is_success:

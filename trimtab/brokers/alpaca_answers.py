@@ -129,6 +129,11 @@ def is_own_error(answer: Answer) -> bool:
     return isinstance(code, str) and re.fullmatch(r"[0-9]{3,9}", code, re.ASCII) is not None
 
 
+def has_message(answer: Answer) -> bool:
+    """Whether it is an error in JSON, whoever speaks."""
+    return bool(_message(answer))
+
+
 def _message(answer: Answer) -> str:
     message = answer.body.get("message") if isinstance(answer.body, dict) else None
     return " ".join(message.split())[:200] if isinstance(message, str) else ""
@@ -149,6 +154,6 @@ PROOFS: dict[Proof, Callable[[Answer, str], bool]] = {
     Proof.ECHO: _echoes,
     Proof.ID_USED: lambda answer, _: _says_used(answer),
     Proof.CODE: lambda answer, _: is_own_error(answer),
-    Proof.MESSAGE: lambda answer, _: bool(_message(answer)),
+    Proof.MESSAGE: lambda answer, _: has_message(answer),
     Proof.NOTHING: lambda _answer, _: True,
 }

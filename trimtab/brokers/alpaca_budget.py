@@ -1,7 +1,7 @@
 """The room that Alpaca's rate limit leaves, shared with every other process that uses the same key.
 
 Cancels may use all of it, sells nearly all, buys less and questions least: what takes risk away comes
-before what adds it. Goes by real time, for the broker's windows do.
+before what adds it. Goes by the engine's clock: in a sandbox a pause ends when the clock is set further.
 """
 
 import re
@@ -33,9 +33,9 @@ class Use(Enum):
 class Budget:
     """Threads may share it."""
 
-    def __init__(self, share: Share, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(self, share: Share, clock: Callable[[], datetime]) -> None:
         self._share = share
-        self._wall_clock = wall_clock
+        self._clock = clock
         self._lock = Lock()
         self._limit = 0
         self._told: Window | None = None
@@ -46,7 +46,7 @@ class Budget:
     def spend(self, use: Use) -> datetime | None:
         """Count one call. None if it may be made; else when the next may be."""
         with self._lock:
-            now = self._wall_clock()
+            now = self._clock()
             if self._told is not None and self._told.ends_at <= now:
                 self._told = self._left = None
                 self._portion = 0
@@ -62,7 +62,7 @@ class Budget:
     def learn(self, status: int, headers: Mapping[str, str]) -> None:
         """What an answer says of the limit; 429 says that nothing is left."""
         with self._lock:
-            now = self._wall_clock()
+            now = self._clock()
             self._limit = _count(headers, "X-RateLimit-Limit") or self._limit
             left = _count(headers, "X-RateLimit-Remaining")
             if status == TOO_MANY:

@@ -1,4 +1,4 @@
-"""One HTTP call to Alpaca: once, within its time and size, without redirects, proxies or retries.
+"""One HTTP call to Alpaca: within its time and size, without redirects or proxies, and of an order only once.
 
 What comes back is an Answer or a Silence; what they mean is decided elsewhere. The rate limit is asked
 before a call and told after it.
@@ -26,6 +26,9 @@ CONNECT_S, READ_S, TOTAL_S = 5.0, 10.0, 15.0
 ANSWER_MAX_BYTES = 8 << 20
 # Calls that may be under way at once.
 AT_ONCE = 8
+# How long is waited before a question is asked again, unless its first answer took too long already.
+ASK_PAUSES_S = (0.05, 0.2)
+ASK_AGAIN_WITHIN_S = 2.0
 # A stream that says nothing for so long, not even that it is alive, is dead.
 SILENCE_S = 60.0
 _BEFORE_IT_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -109,19 +112,19 @@ class Calls:
             return Silence(f"the broker's answer was lost: {_words(error)}", left=True)
 
     def ask(self, path: str, *, params: Mapping[str, str] | None = None, at: str | None = None) -> Answer:
-        """A question; an answer of any status but those that say the broker cannot answer now."""
-        said = self.call("GET", (at or self.access.url) + path, use=Use.READ, params=params)
-        match said:
-            case NoRoom(until):
-                raise BrokerDown(f"the broker's rate limit is used up until {until:%H:%M:%S} UTC")
-            case Silence(why=why):
-                raise BrokerDown(why)
-            case Answer(status=status) if status in {408, 425, 429} or status >= 500:  # noqa: PLR2004
-                raise BrokerDown(f"the broker answers {status}")
-            case Answer(status=status) if 300 <= status < 400:  # noqa: PLR2004 - as HTTP has it
-                raise BrokerDown(f"the broker redirects ({status}): is its address right?")
-            case Answer():
-                return said
+        """A question; an answer of any status but those that say the broker cannot answer now.
+
+        Questions change nothing: one whose answer failed at once is asked again. A thousand accounts would
+        never be seen together if each lost answer cost all the others.
+        """
+        url = (at or self.access.url) + path
+        ends_at = time.monotonic() + ASK_AGAIN_WITHIN_S
+        for pause_s in ASK_PAUSES_S:
+            said = self.call("GET", url, use=Use.READ, params=params)
+            if not _is_worth_another_try(said) or time.monotonic() > ends_at:
+                return _understood(said)
+            time.sleep(pause_s)
+        return _understood(self.call("GET", url, use=Use.READ, params=params))
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -131,6 +134,30 @@ class Calls:
         url = self.access.url + path
         with self._client.stream("GET", url, params=params, headers=headers, timeout=timeout) as response:
             yield response
+
+
+def _is_worth_another_try(said: Answer | Silence | NoRoom) -> bool:
+    match said:
+        case Silence(left=left):
+            return left
+        case Answer(status=status):
+            return status >= 500 or status in {408, 425}  # noqa: PLR2004 - as HTTP has it
+        case NoRoom():
+            return False
+
+
+def _understood(said: Answer | Silence | NoRoom) -> Answer:
+    match said:
+        case NoRoom(until):
+            raise BrokerDown(f"the broker's rate limit is used up until {until:%H:%M:%S} UTC")
+        case Silence(why=why):
+            raise BrokerDown(why)
+        case Answer(status=status) if status in {408, 425, 429} or status >= 500:  # noqa: PLR2004
+            raise BrokerDown(f"the broker answers {status}")
+        case Answer(status=status) if 300 <= status < 400:  # noqa: PLR2004 - as HTTP has it
+            raise BrokerDown(f"the broker redirects ({status}): is its address right?")
+        case Answer():
+            return said
 
 
 def _answer(response: httpx.Response) -> Answer | Silence:

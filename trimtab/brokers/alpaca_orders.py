@@ -131,7 +131,9 @@ def wire_order(value: object) -> WireOrder:
         filled=filled,
         price=cut_in(found, "filled_avg_price"),
         filled_at=instant_in(found, "filled_at"),
-        updated_at=required(instant_in(found, "updated_at") or instant_in(found, "created_at"), "updated_at"),
+        updated_at=required(
+            instant_in(found, "updated_at") or instant_in(found, "submitted_at"), "updated_at"
+        ),
     )
 
 
