@@ -1,6 +1,7 @@
 """Every answer that an order can get at Alpaca, and what it is taken for."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.postgres import free_port
 from trimtab.brokers.alpaca_answers import Verdict, judge
 from trimtab.brokers.alpaca_calls import Answer
 from trimtab.brokers.broker import Accepted, NotSent, Refused, Unknown
-from trimtab.core.run import Order, OrderState, Side
+from trimtab.core.run import OrderState, Side
 
 OURS = "ours"
 ECHO = {"client_order_id": OURS}
@@ -178,24 +179,16 @@ def test_a_duplicate_that_does_not_show_yet_is_unknown() -> None:
         assert isinstance(at.send(BUY), Unknown)
 
 
-@pytest.mark.parametrize(
-    ("other", "why"),
-    [
-        (order(OURS, Side.SELL, quantity="1"), "it is to buy TLT, ours to sell SPY"),
-        (order(OURS, Side.BUY, symbol="TLT", notional="51"), "it is for 50 dollars, ours for 51"),
-    ],
-    ids=["another side", "another amount"],
-)
-def test_a_duplicate_that_is_another_order_is_not_ours(other: Order, why: str) -> None:
+def test_a_duplicate_is_shown_as_it_is_for_the_engine_to_compare() -> None:
+    """A buy of TLT for $50 stands under the id of a sell of SPY."""
     with trading() as at:
         at.send(BUY)
-        refused = at.send(other)
-        assert refused == Refused(f"the broker has another order under this id: {why}")
-
-
-def test_an_echo_of_another_order_proves_nothing() -> None:
-    with trading() as at:
-        at.send(BUY)
-        shown = at.server.orders[OURS].shown()
-        at.server.queued["POST"].append(Fault(body=json.dumps({**shown, "symbol": "SPY"}).encode()))
-        assert isinstance(at.send(BUY), Unknown)
+        found = at.send(order(OURS, Side.SELL, quantity="1"))
+        assert isinstance(found, Accepted)
+        shown = found.report.body
+        assert (shown.side, shown.symbol, shown.quantity, shown.notional) == (
+            Side.BUY,
+            "TLT",
+            None,
+            Decimal(50),
+        )

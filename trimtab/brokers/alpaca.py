@@ -29,7 +29,7 @@ from trimtab.brokers.alpaca_json import (
     unreadable,
 )
 from trimtab.brokers.alpaca_market import STOCKS, AlpacaMarket
-from trimtab.brokers.alpaca_orders import WireOrder, body_of, difference, report_of, wire_order
+from trimtab.brokers.alpaca_orders import WireOrder, body_of, report_of, wire_order
 from trimtab.brokers.broker import (
     Accepted,
     Account,
@@ -167,7 +167,8 @@ class AlpacaBroker:
 
     def _confirmed(self, order: Order, judged: Judgement) -> Outcome:
         """What an order that was refused, or is there already, turns out to be when it is looked up. A
-        broker may call a duplicate what it likes, and may refuse what it has accepted.
+        broker may call a duplicate what it likes, and may refuse what it has accepted. Whether it is the
+        order that was meant, the engine compares.
         """
         try:
             seen = self._find(order)
@@ -175,9 +176,6 @@ class AlpacaBroker:
             return Unknown(f"{judged.why}; then {error}")
         if seen is None:
             return Refused(judged.why) if judged.verdict is Verdict.REFUSED else Unknown(judged.why)
-        differs = difference(order, seen)
-        if differs is not None:
-            return Refused(f"the broker has another order under this id: {differs}")
         return Accepted(report_of(order, seen))
 
     def _find(self, order: Order) -> WireOrder | None:
@@ -256,15 +254,11 @@ def _account_path(account_id: str) -> str:
 
 
 def _accepted(order: Order, said: Answer) -> Outcome:
-    """An echo that cannot be read, or is of another order, proves nothing: it is looked up."""
+    """What the broker shows under our id; an echo that cannot be read proves nothing: it is looked up."""
     try:
-        seen = wire_order(said.body)
+        return Accepted(report_of(order, wire_order(said.body)))
     except BrokerDown as error:
         return Unknown(str(error))
-    differs = difference(order, seen)
-    if differs is not None:
-        return Unknown(f"the broker echoes another order: {differs}")
-    return Accepted(report_of(order, seen))
 
 
 def _account_of(

@@ -137,20 +137,6 @@ def wire_order(value: object) -> WireOrder:
     )
 
 
-def difference(order: Order, seen: WireOrder) -> str | None:
-    """How the order that the broker has under this id is not ours."""
-    if (seen.symbol, seen.side) != (order.symbol, order.side):
-        return f"it is to {seen.side} {seen.symbol}, ours to {order.side} {order.symbol}"
-    for ours, theirs, unit in (
-        (order.quantity, seen.quantity, "shares"),
-        (order.notional, seen.notional, "dollars"),
-    ):
-        # The broker may say what it made of the other amount too.
-        if ours is not None and theirs is not None and ours != theirs:
-            return f"it is for {plain(theirs)} {unit}, ours for {plain(ours)}"
-    return None
-
-
 def report_of(order: Order, seen: WireOrder) -> OrderReport:
     """What the broker says of an order of ours, with the executions that are new."""
     if _is_older(order, seen):
