@@ -31,6 +31,9 @@ from trimtab.brokers.alpaca_answers import RULES
 from trimtab.brokers.alpaca_orders import STATES
 from trimtab.settings import SETTINGS
 
+# A library that eth_account imports raises it to where deep recursion ends the process.
+sys.setrecursionlimit(1000)
+
 ROOT = Path(__file__).resolve().parents[1]
 ALPACA = (ROOT / "docs/reference/alpaca.md").read_text()
 GLIDER = (ROOT / "docs/reference/glider.md").read_text()
