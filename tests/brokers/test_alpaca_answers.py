@@ -144,6 +144,11 @@ def test_a_refusal_is_looked_up_and_then_believed(fault: Fault) -> None:
         assert at.server.calls[-1] == "GET /v1/trading/accounts/ann/orders:by_client_order_id"
 
 
+def test_what_a_broker_says_is_stored_without_what_cannot_be() -> None:
+    said = {"code": "42210000", "message": "no\0\n\ud800" + "x" * 300}
+    assert judge(Answer(status=422, body=said), OURS).why == "no   " + "x" * 195
+
+
 def test_a_refusal_of_what_was_accepted_is_an_acceptance() -> None:
     with trading() as at:
         at.server.queued["POST"].append(

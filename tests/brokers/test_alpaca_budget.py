@@ -1,13 +1,16 @@
 """Near the end of the rate limit questions wait first, then buys, then sells; cancels go last of all."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from tests.brokers.alpaca_server import Fault
+from tests.brokers.alpaca_server import KEY, Fault, alpaca_server
 from tests.brokers.market import OPENING, Clock, order
 from tests.brokers.trading import Shared, trading
+from trimtab.brokers.alpaca import AlpacaBroker
 from trimtab.brokers.alpaca_budget import Budget, Use
+from trimtab.brokers.alpaca_calls import Access, Calls
 from trimtab.brokers.broker import NotSent, Unknown
 from trimtab.core.errors import BrokerDown
 from trimtab.core.run import Side
@@ -129,3 +132,17 @@ def test_at_the_end_of_the_limit_orders_do_not_leave_and_questions_say_until_whe
         with pytest.raises(BrokerDown, match="rate limit is used up until"):
             at.broker.prices(["SPY"])
         assert len(at.server.calls) == 1
+
+
+def test_prices_from_elsewhere_have_a_limit_of_their_own() -> None:
+    with trading() as at, alpaca_server(at.clock) as data:
+        data.set_prices(SPY="401")
+        data.headers = headers(0)
+        at.broker.close()
+        access = Access(url=at.server.url, data_url=data.url, key_id=KEY[0], secret=KEY[1])
+        budget = Budget(Shared(at.clock), at.clock)
+        at.broker = AlpacaBroker(
+            Calls(access, budget), at.clock, quarantine=timedelta(seconds=30), price_age_max=None
+        )
+        assert at.broker.prices(["SPY"]) == at.broker.prices(["SPY"]) == {"SPY": Decimal(401)}
+        assert set(at.broker.accounts(["ann"])) == {"ann"}

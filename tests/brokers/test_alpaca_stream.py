@@ -104,6 +104,8 @@ def test_what_happened_while_nobody_listened_is_heard_from_where_it_was_left() -
         "data: []\n\n",
         'data: {"event": "fill"}\n\n',
         'data: {"account_id": null, "event_id": "x"}\n\n',
+        'data: {"account_id": "a\\u0000", "event_id": "x"}\n\n',
+        'data: {"account_id": "ann", "event_id": "\\ud800"}\n\n',
         "event: trade\nid: 5\nretry: 10\n\n",
         "nonsense\r\n\r\n",
         "\n\n\n",
@@ -111,7 +113,7 @@ def test_what_happened_while_nobody_listened_is_heard_from_where_it_was_left() -
         "data: " + "x" * (2 << 20) + "\n",
         ": internal server error\n",
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_noise_is_no_news_and_stops_nothing(noise: str) -> None:
     with trading() as at, listening(at, heard := Heard()):

@@ -49,10 +49,11 @@ def trading(*, secret: str = KEY[1], price_age_max: timedelta | None = PRICE_AGE
         server.open_account("ann", "1000", SPY="2")
         server.set_prices(SPY="400", TLT="100")
         broker = broker_at(server, clock, secret=secret, price_age_max=price_age_max)
+        made = Trading(clock=clock, server=server, broker=broker)
         try:
-            yield Trading(clock=clock, server=server, broker=broker)
+            yield made
         finally:
-            broker.close()
+            made.broker.close()
 
 
 def broker_at(

@@ -100,6 +100,7 @@ RULES = (
     ),
 )
 
+MESSAGE_MAX = 200
 _NAMES_ID = re.compile(r"client[ _-]?order[ _-]?id|order id", re.IGNORECASE)
 _SAYS_USED = re.compile(r"unique|duplicat|already|exists|in use|been used|taken", re.IGNORECASE)
 
@@ -136,7 +137,10 @@ def has_message(answer: Answer) -> bool:
 
 def _message(answer: Answer) -> str:
     message = answer.body.get("message") if isinstance(answer.body, dict) else None
-    return " ".join(message.split())[:200] if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    # It is stored and shown: whatever else is in it stays outside.
+    return "".join(each if each.isprintable() else " " for each in message)[:MESSAGE_MAX].strip()
 
 
 def _echoes(answer: Answer, client_order_id: str) -> bool:

@@ -99,12 +99,15 @@ class Calls:
         params: Mapping[str, str] | None = None,
         body: Mapping[str, str] | None = None,
     ) -> Answer | Silence | NoRoom:
-        until = self._budget.spend(use)
+        # Prices may come from elsewhere, and have a limit of their own there.
+        is_counted = url.startswith(self.access.url)
+        until = self._budget.spend(use) if is_counted else None
         if until is not None:
             return NoRoom(until)
         try:
             with self._client.stream(method, url, params=params, json=body) as response:
-                self._budget.learn(response.status_code, response.headers)
+                if is_counted:
+                    self._budget.learn(response.status_code, response.headers)
                 return _answer(response)
         except _BEFORE_IT_LEFT as error:
             return Silence(f"the broker cannot be reached: {_words(error)}", left=False)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PATHS = ("/v2/events/trades", "/v1/events/trades")
 PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
 LINE_MAX_BYTES = 1 << 20
-CURSOR_MAX = 64
+ID_MAX = 64
 NOT_FOUND = 404
 # How a broker says that it does not know a cursor any more.
 CURSOR_GONE = frozenset({400, 410, 416, 422})
@@ -177,8 +177,10 @@ def _event(line: bytes) -> _Event | None:
     if not isinstance(told, dict):
         return None
     order = told.get("order")
-    account_id = told.get("account_id") or (order.get("account_id") if isinstance(order, dict) else None)
-    event_id = told.get("event_id") or told.get("event_ulid")
-    if not isinstance(account_id, str):
-        return None
-    return _Event(account_id, event_id if isinstance(event_id, str) and len(event_id) <= CURSOR_MAX else None)
+    account_id = _id(told.get("account_id") or (order.get("account_id") if isinstance(order, dict) else None))
+    event_id = _id(told.get("event_id") or told.get("event_ulid"))
+    return None if account_id is None else _Event(account_id, event_id)
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= ID_MAX and value.isprintable() else None
