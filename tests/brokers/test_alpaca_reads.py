@@ -41,6 +41,13 @@ def test_an_unknown_account_is_absent() -> None:
         assert set(at.broker.accounts(["ann", "nobody", "../ann", "", "a/b"])) == {"ann"}
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_an_account_that_the_broker_itself_keeps_from_us_is_absent(status: int) -> None:
+    with trading() as at:
+        at.server.queued["GET"].append(refusal(status, "no"))
+        assert at.broker.accounts(["ann"]) == {}
+
+
 def test_wrong_keys_are_not_taken_for_unknown_accounts() -> None:
     with trading(secret="wrong") as at, pytest.raises(BrokerDown, match="refuses these keys"):
         at.broker.accounts(["ann"])
@@ -52,7 +59,7 @@ def test_wrong_keys_are_not_taken_for_unknown_accounts() -> None:
         Fault(status=404, body=b"<html></html>", kind="text/html"),
         Fault(status=404, body=b'{"message": "no route matched"}'),
         Fault(status=401, body=b""),
-        Fault(status=403, body=b'{"code": 40310000, "message": "forbidden"}'),
+        Fault(status=403, body=b'{"message": "Forbidden"}'),
         Fault(status=429, body=b"{}"),
         Fault(status=302, headers={"Location": "/"}),
         Fault(status=204, body=b""),

@@ -53,7 +53,7 @@ BATCH = 20
 # An intent older than this is not sent any more: what it was allowed by may have changed.
 SEND_WITHIN = timedelta(seconds=2)
 OPEN_ORDERS_MAX = 500
-NO_SUCH_ACCOUNT = frozenset({401, 404, 422})
+NO_SUCH_ACCOUNT = frozenset({401, 403, 404, 422})
 REFUSED_KEYS = frozenset({401, 403})
 NOT_FOUND = 404
 # What a cancel finds when there is nothing left to cancel.
@@ -235,8 +235,9 @@ class AlpacaBroker:
         )
 
     def _require_absence(self, answer: Answer) -> None:
-        """Raises BrokerDown unless it is the account that is not there: the vendor calls one that it does
-        not know unauthorized, and our keys may be that too.
+        """Raises BrokerDown unless it is this account that cannot be had: the vendor calls one that it does
+        not know unauthorized, and our keys may be that too. One that is closed to us must not keep the
+        others of its shard waiting.
         """
         if not is_own_error(answer):
             raise BrokerDown(f"the broker answers {answer.status} when asked for an account")
