@@ -56,6 +56,7 @@ LINES: list[tuple[TrimtabError, str]] = [
     (errors.Fenced(7, 3), "shard 7 was taken by another worker after epoch 3"),
     (errors.BrokerDown(), "the broker does not answer"),
     (errors.BrokerDown("no route"), "no route"),
+    (errors.BrokerPartlyDown("no way", missing=frozenset({"ann"})), "no way"),
 ]
 
 
@@ -71,7 +72,7 @@ def test_an_error_says_in_one_line_what_is_the_matter(error: TrimtabError, line:
 
 
 def test_every_error_is_in_the_tree_of_the_docstring_in_the_order_of_the_file() -> None:
-    drawn = re.findall(r"^[├└]── (\w+) ", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^ *[├└]── (\w+) ", errors.__doc__ or "", re.MULTILINE)
     assert drawn == [kind.__name__ for kind in kinds()]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from trimtab.brokers.broker import (
     Accepted,
@@ -26,7 +27,7 @@ from trimtab.brokers.broker import (
     Unknown,
 )
 from trimtab.brokers.paper import PaperBroker
-from trimtab.core.errors import BrokerDown
+from trimtab.core.errors import BrokerDown, BrokerPartlyDown
 from trimtab.core.run import Order
 
 # What the market calls an order that reached it a second time under the same client order id.
@@ -73,7 +74,8 @@ class FaultyBroker:
     `before` is called with the name of each call before anything happens, `sent` when orders have been
     taken: the world may change there.
     `tell_the_oldest` repeats the first that was told of each order; `accounts_late_s` shows accounts as
-    they were that long ago; `told_as` changes what is told of orders; `told_prices` are told instead of the
+    they were that long ago; `told_as` changes what is told of orders; of
+    `troubled` accounts it can be asked nothing; `told_prices` are told instead of the
     market's, None is no price.
     """
 
@@ -95,6 +97,7 @@ class FaultyBroker:
         self.sent: Callable[[], None] = lambda: None
         self.tell_the_oldest = False
         self.accounts_late_s = 0
+        self.troubled: frozenset[str] = frozenset()
         self.told_as: Callable[[OrderReport], OrderReport] = lambda report: report
         self.told_prices: dict[str, Decimal | None] = {}
         self.deliveries: Counter[str] = Counter()
@@ -117,12 +120,11 @@ class FaultyBroker:
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
         self._begin("accounts")
-        self._look_at(account_ids)
-        return {
-            account_id: self._as_shown(account_id)
-            for account_id in sorted(account_ids)
-            if self._shown[account_id].since
-        }
+        well = [account_id for account_id in sorted(account_ids) if account_id not in self.troubled]
+        self._look_at(well)
+        shown = {each: self._as_shown(each) for each in well if self._shown[each].since}
+        self._own_up(shown, set(account_ids) - set(well))
+        return shown
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         self._begin("assets")
@@ -146,13 +148,18 @@ class FaultyBroker:
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
         self._begin("lookup")
         now = self._clock()
-        visible = [order for order in orders if self._visible_at.get(order.client_order_id, now) <= now]
-        return {key: self._as_told(key, report) for key, report in sorted(self.paper.lookup(visible).items())}
+        well = [order for order in orders if order.account_id not in self.troubled]
+        visible = [order for order in well if self._visible_at.get(order.client_order_id, now) <= now]
+        told = {key: self._as_told(key, report) for key, report in sorted(self.paper.lookup(visible).items())}
+        self._own_up(told, {order.client_order_id for order in orders if order.account_id in self.troubled})
+        return told
 
     def cancel(self, orders: Collection[Order]) -> None:
         self._begin("cancel")
         in_order = sorted(orders, key=lambda order: order.client_order_id)
-        self.paper.cancel([order for order in in_order if not self._happens("loses_cancel")])
+        well = [order for order in in_order if order.account_id not in self.troubled]
+        self.paper.cancel([order for order in well if not self._happens("loses_cancel")])
+        self._own_up({}, {order.client_order_id for order in orders if order.account_id in self.troubled})
 
     def feed(self, since: int) -> Feed:
         self._begin("feed")
@@ -161,6 +168,10 @@ class FaultyBroker:
     def wallet(self, owner: str, tenant_id: str, *, index: int) -> str | None:
         self._begin("wallet")
         return self.paper.wallet(owner, tenant_id, index=index)
+
+    def _own_up(self, answers: Mapping[str, Any], missing: set[str]) -> None:
+        if missing:
+            raise BrokerPartlyDown(answers=answers, missing=frozenset(missing))
 
     def _begin(self, call: str) -> None:
         """Let time pass, let arrive what was under way, and perhaps fail."""

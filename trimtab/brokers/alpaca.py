@@ -42,7 +42,7 @@ from trimtab.brokers.broker import (
     Traits,
     Unknown,
 )
-from trimtab.core.errors import BrokerDown
+from trimtab.core.errors import BrokerDown, BrokerPartlyDown
 from trimtab.core.plan import Holdings
 from trimtab.core.run import Order, Side
 
@@ -99,8 +99,7 @@ class AlpacaBroker:
         """Of no id it is only asked whether the broker answers."""
         if not account_ids:
             self.reach()
-        found = self._all(self._account, [each for each in account_ids if ACCOUNT_ID.fullmatch(each)])
-        return {account.account_id: account for account in found if account is not None}
+        return self._each(self._account, {each: each for each in account_ids if ACCOUNT_ID.fullmatch(each)})
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         wanted = list(symbols)
@@ -121,15 +120,12 @@ class AlpacaBroker:
         return [outcomes[order.client_order_id] for order in orders]
 
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
-        wanted = list(orders)
-        found = zip(wanted, self._all(self._find, wanted), strict=True)
-        return {o.client_order_id: report_of(o, seen) for o, seen in found if seen is not None}
+        by_id = {order.client_order_id: order for order in orders}
+        return {key: report_of(by_id[key], seen) for key, seen in self._each(self._find, by_id).items()}
 
     def cancel(self, orders: Collection[Order]) -> None:
         """Every order is asked for, whatever becomes of the others."""
-        troubles = [why for why in self._all(self._cancel, orders) if why is not None]
-        if troubles:
-            raise BrokerDown(troubles[0])
+        self._each(self._cancel, {order.client_order_id: order for order in orders})
 
     def feed(self, since: int) -> Feed:
         """Alpaca has no list of all that changed: accounts are looked at again and again."""
@@ -142,6 +138,32 @@ class AlpacaBroker:
         """Do it to each, several at once; the first that fails keeps those not yet begun from beginning."""
         items = list(on)
         return [work(items[0])] if len(items) == 1 else list(self._pool.map(work, items))
+
+    def _each(self, question: Callable[[T], R | None], about: Mapping[str, T]) -> dict[str, R]:
+        """Ask about each, by id; None is no answer. Raises BrokerPartlyDown if some could not be asked about,
+        and BrokerDown if none of many could.
+        """
+
+        def attempt(item: T) -> R | BrokerDown | None:
+            try:
+                return question(item)
+            except BrokerDown as error:
+                return error
+
+        told = dict(zip(about, self._all(attempt, about.values()), strict=True))
+        troubles = {key: answer for key, answer in told.items() if isinstance(answer, BrokerDown)}
+        answers = {
+            key: answer
+            for key, answer in told.items()
+            if answer is not None and not isinstance(answer, BrokerDown)
+        }
+        if troubles:
+            why = next(iter(troubles.values())).why
+            # A few may be of one account that is in trouble: that says nothing of the broker.
+            if len(troubles) == len(about) > AT_ONCE:
+                raise BrokerDown(why)
+            raise BrokerPartlyDown(why=why, answers=answers, missing=frozenset(troubles))
+        return answers
 
     def _send(self, order: Order) -> Outcome:
         age = self._clock() - order.sent_at
@@ -191,26 +213,23 @@ class AlpacaBroker:
             raise unreadable("client_order_id", seen.client_order_id)
         return seen
 
-    def _cancel(self, order: Order) -> str | None:
-        """Why it could not be asked for, if it could not."""
+    def _cancel(self, order: Order) -> None:
+        """Raises BrokerDown if it could not be asked for."""
         broker_order_id = order.broker_order_id
-        try:
-            if broker_order_id is None:
-                seen = self._find(order)
-                if seen is None:
-                    return None
-                broker_order_id = seen.id
-        except BrokerDown as error:
-            return str(error)
+        if broker_order_id is None:
+            seen = self._find(order)
+            if seen is None:
+                return
+            broker_order_id = seen.id
         url = f"{self._orders_url(order.account_id)}/{quote(broker_order_id, safe='')}"
         match self.calls.call("DELETE", url, use=Use.CANCEL):
             case Answer(status=status) as answer:
-                done = answer.is_success or status in NOTHING_TO_CANCEL
-                return None if done else f"the broker answers {status} to a cancel"
+                if not answer.is_success and status not in NOTHING_TO_CANCEL:
+                    raise BrokerDown(f"the broker answers {status} to a cancel")
             case Silence(why=why):
-                return why
+                raise BrokerDown(why)
             case NoRoom(until):
-                return f"the broker's rate limit is used up until {until:%H:%M:%S} UTC"
+                raise BrokerDown(f"the broker's rate limit is used up until {until:%H:%M:%S} UTC")
 
     def _orders_url(self, account_id: str) -> str:
         return f"{self.calls.access.url}{_account_path(account_id)}/orders"

@@ -2,7 +2,9 @@
 
 A broker is a place with prices, accounts and orders. It is always asked about many things at once,
 because the engine works on a whole shard; a broker that answers one by one loops inside. Every
-question may raise BrokerDown; `submit` never does: an order whose fate is open is `Unknown`.
+question may raise BrokerDown; `submit` never does: an order whose fate is open is `Unknown`. Questions about
+accounts and orders, and cancels, may raise BrokerPartlyDown, so that one account in trouble does not keep
+the others waiting.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -26,12 +26,14 @@ TrimtabError
 ├── OutsideCalendar         a date the calendar does not know
 ├── Fenced                  another worker has taken this shard
 └── BrokerDown              the broker cannot be asked now
+    └── BrokerPartlyDown    it could be asked about some of many things
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 
 _PASSWORDS = re.compile(r"((?:://|^(?!\w+://))[^:/@]*:).*(@)|([?&]password=)[^&]*")
 
@@ -244,3 +246,11 @@ class BrokerDown(TrimtabError):
 
     def __str__(self) -> str:
         return self.why
+
+
+@dataclass
+class BrokerPartlyDown(BrokerDown):
+    """`answers` are those that came, by the id of what was asked about; `missing` are the others' ids."""
+
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()

@@ -76,6 +76,7 @@ def _decide_all(turn: Turn, cases: Sequence[Case]) -> Effects[list[tuple[Case, S
             else step,
         )
         for case, step in decided
+        if case.run.id not in turn.resting
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from trimtab.brokers.broker import Broker, Outcome
 from trimtab.core.enrollment import EvaluationPolicy
+from trimtab.core.errors import BrokerPartlyDown
 from trimtab.core.gate import Caps
 from trimtab.core.plan import Limits
 from trimtab.core.run import Order, TriggerPolicy
@@ -94,6 +95,16 @@ def send(orders: Sequence[Order]) -> Effects[list[Outcome]]:
 def ask(question: Callable[[Broker], T]) -> Effects[T]:
     answer: T = yield Ask(question)
     return answer
+
+
+def ask_each(
+    question: Callable[[Broker], Mapping[str, T]],
+) -> Effects[tuple[Mapping[str, T], frozenset[str]]]:
+    """A question about many things: the answers that came, and the ids of what could not be asked about."""
+    try:
+        return (yield from ask(question)), frozenset()
+    except BrokerPartlyDown as partly:
+        return partly.answers, partly.missing
 
 
 def perform(effect: Effect, db: Database, *, broker: Broker) -> Any:

@@ -12,7 +12,7 @@ from functools import partial
 from trimtab.brokers.broker import Account, Broker, Feed, Transfer
 from trimtab.core.money import ZERO
 from trimtab.database import Tx
-from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.desk import Effects, ask, ask_each, read
 from trimtab.engine.turn import Turn
 from trimtab.store import holdings, shards
 from trimtab.store.holdings import Adjustment, Mirror, Mirrored
@@ -62,7 +62,7 @@ def follow_broker(turn: Turn) -> Effects[Followed]:
     # Where the broker does not tell what changes, every account may have.
     told = turn.desk.broker.traits.tells_changes
     new = ours - set(before.block.account_ids) if told else ours
-    news = yield from _news(before.cursor, ours, new=new)
+    news = yield from _news(before.cursor, ours, new=new, all_anew=not told)
     if not news.seen and news.cursor - before.cursor < CURSOR_SLACK:
         return Followed(mirror=before, is_new=False, transfers=(), set_aside=set_aside)
     changed = {
@@ -96,10 +96,11 @@ class _News:
     transfers: list[Transfer] = field(default_factory=list)
 
 
-def _news(cursor: int, ours: set[str], *, new: set[str]) -> Effects[_News]:
+def _news(cursor: int, ours: set[str], *, new: set[str], all_anew: bool) -> Effects[_News]:
     """Look at what has changed, and again at what changed while we looked, until nothing has.
 
-    So each transfer is counted once, and with holdings that contain it.
+    So each transfer is counted once, and with holdings that contain it. Where all accounts are looked at
+    anew each time, one that cannot be seen stays as it was.
     """
     news = _News(cursor=cursor)
     stale = set(new)
@@ -111,7 +112,11 @@ def _news(cursor: int, ours: set[str], *, new: set[str]) -> Effects[_News]:
         stale |= feed.changed & ours
         if not stale:
             break
-        news.seen |= yield from ask(partial(_accounts, account_ids=frozenset(stale)))
+        found, missing = yield from ask_each(partial(_accounts, account_ids=frozenset(stale)))
+        news.seen |= found
+        if missing and not all_anew:
+            # What was told of them must be told again.
+            return _News(cursor=cursor, seen=news.seen)
         stale = set()
     return news
 

@@ -16,7 +16,8 @@ from trimtab.database import Tx
 from trimtab.engine import reports
 from trimtab.engine.advance import POLL
 from trimtab.engine.cases import Seen, last_traded
-from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.desk import Effects, ask, ask_each, read
+from trimtab.engine.steps import ask_to_cancel
 from trimtab.engine.turn import Turn
 from trimtab.store import shards
 
@@ -33,7 +34,7 @@ def release(turn: Turn) -> Effects[None]:
         held = yield from read(partial(_read, shard=turn.shard))
     yield from _cancel_surfaced(turn, held.values())
     # After the orders: what is executed in between leaves the account in doubt until the next look.
-    accounts = yield from ask(lambda broker: broker.accounts(held.keys()))
+    accounts, _ = yield from ask_each(lambda broker: broker.accounts(held.keys()))
     held = yield from _with_actions(held)
     drops_duplicates = turn.desk.broker.traits.drops_duplicates
     proven = [
@@ -63,5 +64,5 @@ def _with_actions(held: dict[str, Traded]) -> Effects[dict[str, Traded]]:
 def _cancel_surfaced(turn: Turn, held: Iterable[Traded]) -> Effects[None]:
     surfaced = [o for before in held for o in before.orders if o.state is OrderState.OPEN]
     if surfaced:
-        yield from ask(lambda broker: broker.cancel(surfaced))
+        yield from ask_to_cancel(surfaced)
         turn.wake_by(turn.now + POLL)

@@ -15,7 +15,7 @@ from trimtab.core.run import ORDER_NAMESPACE, ORDER_TRANSITIONS, Order, OrderSta
 from trimtab.database import Tx
 from trimtab.engine import desk as effects
 from trimtab.engine.desk import Effects
-from trimtab.engine.turn import Turn
+from trimtab.engine.turn import RETRY_BROKER, Turn
 from trimtab.store import freezes, orders
 from trimtab.store.freezes import Freeze
 from trimtab.store.orders import Settled
@@ -31,15 +31,19 @@ class Said:
 
 
 def learn(turn: Turn, known: Sequence[Order]) -> Effects[list[Order]]:
-    """Ask what became of these orders and record what is new; returns those of which there are news."""
+    """Ask what became of these orders and record what is new; returns those of which there are news. The
+    runs of orders that could not be asked about rest.
+    """
     orders_by_id = {order.client_order_id: order for order in known}
-    reports = yield from effects.ask(lambda broker: broker.lookup(known))
+    reports, missing = yield from effects.ask_each(lambda broker: broker.lookup(known))
     news = [
         (orders_by_id[key], report) for key, report in reports.items() if _is_news(orders_by_id[key], report)
     ]
     yield from learn_names(turn, news)
     yield from record(turn, [said(turn, order, report) for order, report in news])
-    turn.seen.asked |= orders_by_id.keys()
+    turn.seen.asked |= orders_by_id.keys() - missing
+    for client_order_id in missing:
+        turn.rest(orders_by_id[client_order_id].run_id, until=turn.now + RETRY_BROKER)
     turn.seen.forget(order.account_id for order, _ in news)
     return [order for order, _ in news]
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from trimtab.brokers.broker import Accepted, NotSent
+from trimtab.brokers.broker import Accepted, Broker, NotSent
 from trimtab.core.money import ZERO
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side
 from trimtab.core.step import Abandon, Ask, CancelOrders, Fail, Finish, Resend, StorePlan, Submit
@@ -19,7 +19,7 @@ from trimtab.engine import desk as effects
 from trimtab.engine import reports
 from trimtab.engine.cases import Case, frozen_symbols
 from trimtab.engine.desk import Effects
-from trimtab.engine.turn import Turn
+from trimtab.engine.turn import RETRY_BROKER, Turn
 from trimtab.store import enrollments, freezes, orders, rates, runs, shards
 from trimtab.store.freezes import Freeze
 from trimtab.store.runs import Change
@@ -37,10 +37,14 @@ def fail(turn: Turn, cases: Sequence[tuple[Case, Fail]]) -> Effects[None]:
 
 
 def look(turn: Turn, cases: Sequence[Case]) -> Effects[None]:
-    """See the accounts as they are now."""
+    """See the accounts as they are now; runs of those that cannot be seen rest."""
     ids = {case.run.account_id for case in cases}
-    turn.seen.accounts |= yield from effects.ask(lambda broker: broker.accounts(ids))
-    turn.seen.looked |= ids
+    found, missing = yield from effects.ask_each(lambda broker: broker.accounts(ids))
+    turn.seen.accounts |= found
+    turn.seen.looked |= ids - missing
+    for case in cases:
+        if case.run.account_id in missing:
+            turn.rest(case.run.id, until=turn.now + RETRY_BROKER)
 
 
 def store_plans(turn: Turn, cases: Sequence[tuple[Case, StorePlan]]) -> Effects[None]:
@@ -222,9 +226,23 @@ def look_up(turn: Turn, cases: Sequence[tuple[Case, Ask]]) -> Effects[None]:
 def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Effects[None]:
     ids = {client_order_id for _, step in cases for client_order_id in step.client_order_ids}
     unwanted = [o for case, _ in cases for o in case.orders if o.client_order_id in ids]
-    yield from effects.ask(lambda broker: broker.cancel(unwanted))
-    turn.seen.cancel_asked |= ids
+    missing = yield from ask_to_cancel(unwanted)
+    turn.seen.cancel_asked |= ids - missing
+    for order in unwanted:
+        if order.client_order_id in missing:
+            turn.rest(order.run_id, until=turn.now + RETRY_BROKER)
     turn.seen.asked -= ids
+
+
+def ask_to_cancel(unwanted: Sequence[Order]) -> Effects[frozenset[str]]:
+    """Ask the broker to cancel orders; the ids of those of which it could not be asked."""
+
+    def question(broker: Broker) -> dict[str, None]:
+        broker.cancel(unwanted)
+        return {}
+
+    _, missing = yield from effects.ask_each(question)
+    return missing
 
 
 def abandon(turn: Turn, cases: Sequence[tuple[Case, Abandon]]) -> Effects[None]:

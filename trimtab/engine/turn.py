@@ -6,7 +6,7 @@ shard since.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from trimtab.database import Tx
@@ -16,6 +16,9 @@ from trimtab.engine.desk import Desk, Effects
 from trimtab.store import shards
 
 T = TypeVar("T")
+
+# When a broker that could not be asked, about anything or about one account or order, is asked again.
+RETRY_BROKER = timedelta(seconds=5)
 
 
 @dataclass(slots=True, kw_only=True)

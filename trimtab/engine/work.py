@@ -4,7 +4,6 @@ A shard of a restored copy is compared with the broker before all that.
 """
 
 import logging
-from datetime import timedelta
 
 from trimtab.core.errors import BrokerDown
 from trimtab.engine.advance import advance
@@ -12,12 +11,10 @@ from trimtab.engine.desk import Desk, Effects, commit
 from trimtab.engine.reconcile import reconcile
 from trimtab.engine.release import release
 from trimtab.engine.sweep import sweep
-from trimtab.engine.turn import Turn, take_turn
+from trimtab.engine.turn import RETRY_BROKER, Turn, take_turn
 from trimtab.store import shards
 
 log = logging.getLogger(__name__)
-
-RETRY_BROKER = timedelta(seconds=5)
 
 
 def work(desk: Desk, shard: int) -> Effects[Turn]:
