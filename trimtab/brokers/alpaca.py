@@ -120,8 +120,11 @@ class AlpacaBroker:
         return [outcomes[order.client_order_id] for order in orders]
 
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
-        by_id = {order.client_order_id: order for order in orders}
-        return {key: report_of(by_id[key], seen) for key, seen in self._each(self._find, by_id).items()}
+        def report(order: Order) -> OrderReport | None:
+            seen = self._find(order)
+            return None if seen is None else report_of(order, seen)
+
+        return self._each(report, {order.client_order_id: order for order in orders})
 
     def cancel(self, orders: Collection[Order]) -> None:
         """Every order is asked for, whatever becomes of the others."""
