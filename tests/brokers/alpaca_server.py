@@ -195,13 +195,15 @@ class AlpacaServer:
         )
 
     def fill(self, key: str, part: Decimal = Decimal(1)) -> None:
-        """Execute this part of what was ordered, at the present price."""
+        """Execute this part of what is left of an order, at the present price; all dollars are spent."""
         with self.lock:
             order = self.orders[key]
             account, price = self.accounts[order.account_id], self.prices[order.symbol]
-            wanted = order.quantity if order.quantity is not None else (order.notional or 0) / price
-            whole = Decimal(wanted).quantize(SHARE, rounding=ROUND_DOWN)
-            quantity = min((whole * part).quantize(SHARE, rounding=ROUND_DOWN), whole - order.filled)
+            if order.notional is None:
+                left = (order.quantity or Decimal(0)) - order.filled
+            else:
+                left = ((order.notional - order.spent) / price).quantize(SHARE, rounding=ROUND_DOWN)
+            quantity = (left * part).quantize(SHARE, rounding=ROUND_DOWN)
             sign = 1 if order.side == "buy" else -1
             held = account.positions.get(order.symbol, Decimal(0)) + sign * quantity
             account.positions[order.symbol] = held
@@ -210,8 +212,7 @@ class AlpacaServer:
             account.cash -= sign * quantity * price
             order.filled += quantity
             order.spent += quantity * price
-            done = order.filled == whole
-            self.change(order, "filled" if done else "partially_filled")
+            self.change(order, "filled" if quantity == left else "partially_filled")
 
     def change(self, order: ServedOrder, status: str) -> None:
         with self.lock:
