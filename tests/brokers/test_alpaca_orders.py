@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.brokers.alpaca_server import FINAL
@@ -21,7 +21,7 @@ SELL = order("ours", Side.SELL, quantity="10")
 
 def told(
     status: str = "partially_filled", filled: str = "0", average: str | None = None, **more: object
-) -> object:
+) -> dict[str, object]:
     return {
         "id": "theirs",
         "client_order_id": "ours",
@@ -230,6 +230,28 @@ def test_a_field_that_cannot_be_read_is_named(field: dict[str, object]) -> None:
     (name,) = field
     with pytest.raises(BrokerDown, match=name):
         wire_order(told(**field))  # type: ignore[arg-type]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=20) | st.decimals().map(str) | st.integers().map(str),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    max_leaves=5,
+)
+FIELDS = [*told(), "filled_at", "submitted_at"]
+
+
+@settings(max_examples=500)
+@given(field=st.sampled_from(FIELDS), value=JSON)
+def test_whatever_a_field_says_the_order_is_read_or_the_broker_is_down(field: str, value: object) -> None:
+    """And what is read adds up: never less than nothing, never more than was told, never at no price."""
+    try:
+        found = report(SELL, told(**{"filled_qty": "4", "filled_avg_price": "400", field: value}))  # type: ignore[arg-type]
+    except BrokerDown:
+        return
+    assert found.filled >= 0
+    assert sum(execution.quantity for execution in found.executions) == found.filled
+    assert all(execution.price > 0 for execution in found.executions)
+    assert found.state is not OrderState.FILLED or found.filled > 0
 
 
 @pytest.mark.parametrize("value", [None, [], "order", 7])

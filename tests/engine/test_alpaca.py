@@ -112,6 +112,8 @@ def test_nothing_is_ordered_twice_in_bad_weather(sqlite_site: Site, seed: int) -
         server.draw = weather(seed, 0.15, until=lambda: world.clock.now >= calm)
         server.fills = lambda: chance.choice([Decimal(1), Decimal(1), Decimal("0.5"), None])
         server.duplicate_status = chance.choice([422, 409, 403])
+        # Some that were accepted do not show for a while.
+        server.hides_orders = chance.choice([0, 3, 10])
         while world.open_runs():
             world.settle()
             world.clock.forward(chance.choice([1, 3, 5, 10]))
