@@ -119,6 +119,8 @@ def test_an_unknown_status_is_that_of_an_order_that_may_still_trade(caplog: pyte
         (told("filled", "0"), OrderState.OPEN, 0),
         (told("filled", "10", None), OrderState.OPEN, 0),
         (told("filled", "10", "0"), OrderState.OPEN, 0),
+        (told("canceled", "4", None), OrderState.OPEN, 0),
+        (told("rejected", "4", None), OrderState.OPEN, 0),
         (told("filled", "10", "400"), OrderState.FILLED, 10),
         (told("rejected", "0"), OrderState.REFUSED, 0),
         (told("rejected", "4", "400"), OrderState.CANCELED, 4),

@@ -72,13 +72,13 @@ class WireOrder:
 
     @property
     def state(self) -> OrderState:
-        """A status that nobody has heard of is one of an order that may still trade, and what is filled
-        without shares, or without a price, is not yet told in full.
+        """A status that nobody has heard of is one of an order that may still trade. An end that is not
+        yet told in full, filled without shares or shares without a price, is none yet.
         """
         state = STATES.get(self.status, OrderState.OPEN)
         if self.status not in STATES:
             log.warning("order %s has the unknown status %s", self.client_order_id, self.status)
-        if state is OrderState.FILLED and not self.is_priced:
+        if not self.is_priced and (self.filled > 0 or state is OrderState.FILLED):
             return OrderState.OPEN
         return OrderState.CANCELED if state is OrderState.REFUSED and self.is_priced else state
 
