@@ -20,6 +20,10 @@ def mark(tx: Tx, restore_id: str, now: datetime) -> None:
     tx.execute(
         "INSERT INTO restores (id, copied_at) SELECT :id, COALESCE(MAX(at), 0) FROM events", id=restore_id
     )
+    if tx.row("SELECT shard FROM shards LIMIT 1") is None:
+        # Nobody would ever be compared, and nothing would end the freeze.
+        tx.execute("UPDATE restores SET reconciled_at = :now WHERE id = :id", id=restore_id, now=micros(now))
+        return
     everything = Freeze(id=restore_id, tenant_id=None, account_id=None, symbol=None, reason=REASON)
     freezes.insert(tx, everything, now)
     tx.execute("UPDATE shards SET restored = 1")
