@@ -92,6 +92,7 @@ class SimulatedBroker:
             return Unknown(str(error))
         if market.happens("no room"):
             return NotSent("no room")
+        market.sent_at.setdefault(order.client_order_id, time.now)
         if market.happens("request lost"):
             return Unknown("the connection was reset")
         if market.happens("request late"):

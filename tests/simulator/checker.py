@@ -51,7 +51,8 @@ class Exhibit:
 
     `sent_at` are the times of the last intents by client order id. `surfaces`: whether orders could reach
     the broker after they had been given up. `told` and `happened` are the changes of runs in the feed and
-    in the tables, by account.
+    in the tables, by account. `forgotten` are orders that left in a time that a restored database knows
+    nothing of.
     """
 
     facts: Sequence[Fact]
@@ -66,6 +67,8 @@ class Exhibit:
     happened: Mapping[str, Sequence[tuple[str, str]]]
     drops_duplicates: bool
     surfaces: bool
+    forgotten: frozenset[str] = frozenset()
+    is_restored: bool = False
 
     @property
     def orders(self) -> dict[str, StoredOrder]:
@@ -94,13 +97,14 @@ def what_is_ordered_was_meant(exhibit: Exhibit) -> Iterator[str]:
     for fact in exhibit.of("accepted"):
         order = orders.get(fact.client_order_id or "")
         if order is None:
-            yield f"nobody meant {fact.client_order_id}"
+            if fact.client_order_id not in exhibit.forgotten:
+                yield f"nobody meant {fact.client_order_id}"
             continue
         theirs = (fact.account_id, fact.symbol, fact.side, fact.quantity, fact.notional)
         ours = (order.account_id, order.symbol, order.side, order.quantity, order.notional)
         if theirs != ours:
             yield f"{ours} was meant, {theirs} was ordered"
-        if order.intent_at > fact.at:
+        if order.intent_at > fact.at and order.client_order_id not in exhibit.forgotten:
             yield f"{fact.client_order_id} was ordered before it was meant"
 
 
@@ -170,7 +174,9 @@ def fills_are_known_once(exhibit: Exhibit) -> Iterator[str]:
     for execution_id in sorted(theirs.keys() | ours.keys(), key=str):
         theirs_is, ours_is = theirs.get(execution_id), ours.get(str(execution_id))
         key = (theirs_is or ours_is or ("",))[0]
-        if theirs_is != ours_is and not (ours_is is None and accounts.get(str(key)) in open_accounts):
+        account_id = accounts.get(str(key))
+        unknown = account_id in open_accounts or (account_id is None and key in exhibit.forgotten)
+        if theirs_is != ours_is and not (ours_is is None and unknown):
             yield f"{execution_id} is {theirs_is} there and {ours_is} here"
     filled: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for execution in exhibit.evidence.executions:
@@ -228,7 +234,8 @@ def every_run_ends(exhibit: Exhibit) -> Iterator[str]:
 
 
 def nothing_is_meant_under_a_freeze(exhibit: Exhibit) -> Iterator[str]:
-    for order in exhibit.evidence.orders:
+    # What was adopted has the time of its adoption.
+    for order in (each for each in exhibit.evidence.orders if each.client_order_id not in exhibit.forgotten):
         at = exhibit.sent_at[order.client_order_id]
         yield from (
             f"{order.client_order_id} was meant at {at} under a freeze since {stop.begins_at}"
@@ -247,6 +254,9 @@ def accounts_are_held_while_in_doubt(exhibit: Exhibit) -> Iterator[str]:
     }
     doubtful = set() if exhibit.drops_duplicates else lost
     yield from (f"{account_id} is not held" for account_id in sorted(doubtful - exhibit.held.keys()))
+    if exhibit.is_restored:
+        # What happened in the time that was forgotten may leave more in doubt.
+        return
     yield from (
         f"{account_id} is held: {exhibit.held[account_id]}"
         for account_id in sorted(exhibit.held.keys() - doubtful)

@@ -35,12 +35,24 @@ AGAIN_MAX = 3
 
 @dataclass(slots=True, kw_only=True)
 class Promises:
-    """What clients were told: runs that exist, runs that are cancelled, freezes and when they held."""
+    """What clients were told, and when: runs that exist, runs that are cancelled, freezes and their ends.
 
-    runs: list[str] = field(default_factory=list)
-    canceled: list[str] = field(default_factory=list)
+    `forgotten` is the time between a copy of the database and its return: what was promised then is lost.
+    """
+
+    runs: dict[str, datetime] = field(default_factory=dict)
+    canceled: dict[str, datetime] = field(default_factory=dict)
     freezes: list[tuple[Freeze, datetime]] = field(default_factory=list)
     thaws: dict[str, datetime] = field(default_factory=dict)
+    forgotten: tuple[datetime, datetime] | None = None
+
+    def forget_since(self, copied_at: datetime, *, now: datetime) -> None:
+        self.forgotten = (copied_at, now)
+        self.runs = {key: at for key, at in self.runs.items() if at <= copied_at}
+        self.canceled = {key: at for key, at in self.canceled.items() if at <= copied_at}
+        for stop, begins_at in self.freezes:
+            if begins_at > copied_at:
+                self.thaws.setdefault(stop.id, now)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +136,7 @@ class Clients:
             run = found[self.market.tape.choice("which run", len(found))]
             self.market.time.tag(f"cancel of a run that is {run.state}")
             actions.cancel_run(self.desk, TENANT, run.id)
-            self.promises.canceled.append(run.id)
+            self.promises.canceled[run.id] = self.market.time.now
 
     def _ask_for_a_run(self) -> None:
         account_id = self._anyone()
@@ -136,14 +148,18 @@ class Clients:
             targets=() if follows else targets(**mix),
             amount=None,
         )
-        self.promises.runs.append(actions.request_run(self.desk, TENANT, request).id)
+        self._request(request)
 
     def _raise_cash(self) -> None:
         amount = Decimal(1 + self.market.tape.choice("amount", 900))
         request = RunRequest(
             account_id=self._anyone(), kind=RunKind.PARTIAL_LIQUIDATION, targets=(), amount=amount
         )
-        self.promises.runs.append(actions.request_run(self.desk, TENANT, request).id)
+        self._request(request)
+
+    def _request(self, request: RunRequest) -> None:
+        run = actions.request_run(self.desk, TENANT, request)
+        self.promises.runs[run.id] = self.market.time.now
 
     def _change_weights(self) -> None:
         assert self.strategy is not None, "there is one from the start"

@@ -35,7 +35,17 @@ def collect(desk: Desk, market: Market, *, promises: Promises, surfaces: bool) -
         happened=desk.db.read(_happened),
         drops_duplicates=desk.broker.traits.drops_duplicates,
         surfaces=surfaces,
+        forgotten=_forgotten(market, promises),
+        is_restored=promises.forgotten is not None,
     )
+
+
+def _forgotten(market: Market, promises: Promises) -> frozenset[str]:
+    """The orders that left in the time that a restored database knows nothing of."""
+    if promises.forgotten is None:
+        return frozenset()
+    copied_at, restored_at = promises.forgotten
+    return frozenset(key for key, at in market.sent_at.items() if copied_at <= at <= restored_at)
 
 
 def _sent_at(tx: Tx) -> dict[str, datetime]:

@@ -70,7 +70,7 @@ class Placed:
 @dataclass(slots=True, kw_only=True)
 class Market:
     """`prices` are current and may be missing; `last` are the last ones there were. All chance ends at
-    `calm_at`.
+    `calm_at`; `sent_at` is when each order first left for the market.
     """
 
     calm_at: datetime
@@ -81,6 +81,7 @@ class Market:
     prices: dict[str, Decimal] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     placed: dict[str, list[Placed]] = field(default_factory=lambda: defaultdict(list))
+    sent_at: dict[str, datetime] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     feed: list[str | Transfer] = field(default_factory=list)
     calm: bool = False

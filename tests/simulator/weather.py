@@ -61,6 +61,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     # Switched on by a profile only.
     "surfaces late": (0,),
     "restore": (0,),
+    "hasty restore": (0,),
     "fill after cancel": (0,),
     "overfill": (0,),
     "bust": (0,),
@@ -128,6 +129,7 @@ PROFILES: Mapping[str, Profile] = {
             rates={"call fails": (100, 500), "endpoint dead": (1000,), "no room": (0, 300)},
         ),
         Profile(name="restore", rates={"restore": (1000,), "crash": (0, 20)}),
+        Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )
 }
 

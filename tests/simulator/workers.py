@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from tests.engine.desks import MONDAY
 from tests.simulator.market import Market
 from trimtab.brokers.broker import NotSent, Outcome, Unknown
 from trimtab.core.errors import Fenced
@@ -68,6 +69,7 @@ class Worker:
     outcomes: list[Outcome] = field(default_factory=list)
     laid_aside: list[Effects[Turn]] = field(default_factory=list)
     wakes_at: datetime | None = None
+    starts_at: datetime = MONDAY
     pending: list[int] = field(default_factory=list)
     is_new: bool = False
 
@@ -77,6 +79,7 @@ class Worker:
 
     def wake_at(self, when: datetime) -> None:
         """Look for work at that time, unless it looks before anyway."""
+        when = max(when, self.starts_at)
         if self.is_idle and (self.wakes_at is None or when < self.wakes_at):
             self.wakes_at = max(when, self.market.time.now)
             self.market.time.at(self.wakes_at, partial(self._look, self.life, self.wakes_at))
@@ -207,8 +210,8 @@ class Worker:
         assert effects is not None, "it is sending"
         self._advance(lambda: effects.send(outcomes))
 
-    def die(self) -> None:
-        """Everything in memory is gone; it starts anew after a while."""
+    def die(self, again_s: int | None = None) -> None:
+        """Everything in memory is gone; it starts anew after so many seconds, or after a while."""
         time = self.market.time
         if self.effects is not None:
             within = f" after {len(self.outcomes)} orders" if self.outcomes else ""
@@ -221,8 +224,12 @@ class Worker:
         self.is_new = True
         self.effects = self.effect = self.wakes_at = None
         self.outcomes, self.pending = [], []
-        again = RESTARTS_S[self.market.tape.choice("restart after", len(RESTARTS_S))]
-        self.wake_at(min(time.now + timedelta(seconds=again), self.market.calm_at))
+        if again_s is None:
+            soon_s = RESTARTS_S[self.market.tape.choice("restart after", len(RESTARTS_S))]
+            self.starts_at = min(time.now + timedelta(seconds=soon_s), self.market.calm_at)
+        else:
+            self.starts_at = time.now + timedelta(seconds=again_s)
+        self.wake_at(self.starts_at)
         self.watch.rouse()
 
 

@@ -23,7 +23,7 @@ from trimtab.core.gate import NO_CAPS
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
 from trimtab.engine.desk import Desk
-from trimtab.store import tenants
+from trimtab.store import restores, tenants
 
 STORM_S = 40
 FINAL_WITHIN_S = QUARANTINE_S + 60
@@ -42,6 +42,7 @@ class SimulatedWorld:
     broker: SimulatedBroker
     desk: Desk
     workers: list[Worker] = field(default_factory=list)
+    copied_at: datetime = MONDAY
     promises: Promises = field(default_factory=Promises)
 
     def live(self) -> None:
@@ -58,7 +59,8 @@ class SimulatedWorld:
         clients.calm_down()
         final_by = self.market.calm_at + timedelta(seconds=FINAL_WITHIN_S)
         self.time.run(final_by, self._is_at_rest)
-        if not self.market.weather.surfaces:
+        # What surfaces late, or was forgotten, is looked for when positions have had their time to agree.
+        if not self.market.weather.surfaces and self.promises.forgotten is None:
             clients.require_final()
         self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
 
@@ -85,6 +87,31 @@ class SimulatedWorld:
             self._sometime(lambda: market.prices.pop(SYMBOLS[tape.choice("gone", len(SYMBOLS))], None))
         if market.happens("price moves"):
             self._sometime(self._move_price)
+
+        if market.happens("restore"):
+            copied_s = STORM_S * (tape.choice("copied", 100) / 100) ** 2 / 2
+            self.time.after(copied_s, self._copy)
+            self.time.after(copied_s + 0.05 + tape.choice("restored after", 200) / 10, self._restore)
+
+    def _copy(self) -> None:
+        self.db.back_up()
+        self.time.write("operator", "makes a copy of the database")
+        self.copied_at = self.time.now
+        for state in self.db.read(what_is_open):
+            self.time.tag(f"copied with {state}")
+
+    def _restore(self) -> None:
+        """Everybody is stopped, the copy takes the place of the database, and says so of itself."""
+        for state in self.db.read(what_is_open):
+            self.time.tag(f"restored with {state}")
+        hasty = self.market.happens("hasty restore")
+        for worker in self.workers:
+            worker.die(again_s=None if hasty else QUARANTINE_S)
+        self.db.restore()
+        now = self.time.now
+        self.db.write(lambda tx: restores.mark(tx, self.desk.new_id(), now))
+        self.time.write("operator", "puts the copy back")
+        self.promises.forget_since(self.copied_at, now=now)
 
     def _sometime(self, action: Callable[[], Any]) -> None:
         self.time.after(self.tape.choice("moment", STORM_S * 4) / 4, action)
