@@ -22,7 +22,6 @@ CHUNK = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    logging.disable(logging.CRITICAL)
     options = _parser().parse_args(arguments)
     commands = {"run": _run, "replay": _replay, "shrink": _shrink}
     return commands[options.command](options)
@@ -141,4 +140,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
     sys.exit(main())

@@ -88,8 +88,9 @@ class Market:
     _orders: int = 0
     _executions: int = 0
 
-    def happens(self, fault: str, label: str | None = None) -> bool:
-        if self.calm or not self.tape.happens(label or fault, self.weather.rate(fault)):
+    def happens(self, fault: str, label: str | None = None, *, times: int = 1) -> bool:
+        """Whether a fault happens here, where it does so that many times as often."""
+        if self.calm or not self.tape.happens(label or fault, self.weather.rate(fault) * times):
             return False
         self.time.tag(fault)
         return True

@@ -1,18 +1,31 @@
-"""Lives by the thousand: whatever happened in them, no rule was broken.
+"""Lives by the thousand: whatever happened in them, no rule was broken, and what could happen did.
 
 A life that breaks one says how to live it again: `python -m tests.simulator shrink --seed N --profile P`.
+The first two thousand seeds are lived by every test run, a hundred thousand by `make prove`.
 """
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.simulator.life import live
+from tests.simulator.life import Life, live
+from tests.simulator.reach import STATES, reached
 from tests.simulator.tape import Seed
 from tests.simulator.weather import PROFILES
 
-SEEDS_PER_TEST = 50
+CHUNK = 50
+# Enough of each kind for its states; what else there is of the kind "all" comes without them.
+REACHING: Mapping[str, int] = {
+    "all": 500,
+    "multiworker": 150,
+    "nodedup": 150,
+    "outage": 150,
+    "restore": 60,
+    "late": 90,
+}
+PER_10_000 = 100
 
 
 @pytest.fixture(autouse=True)
@@ -23,33 +36,56 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def failures(profile: str, seeds: range) -> list[str]:
-    """What broke, each with the command that shows it."""
-    return [
+def lives(profile: str, seeds: range) -> list[Life]:
+    """All of them, none with a broken rule."""
+    found = [(seed, live(Seed(seed), PROFILES[profile])) for seed in seeds]
+    broken = [
         f"{life.rule}: {life.why}\npython -m tests.simulator shrink --seed {seed} --profile {profile}"
-        for seed in seeds
-        if (life := live(Seed(seed), PROFILES[profile])).rule is not None
+        for seed, life in found
+        if life.rule is not None
     ]
+    assert not broken, "\n".join(broken)
+    return [life for _, life in found]
 
 
-@pytest.mark.parametrize("first", range(0, 1200, SEEDS_PER_TEST))
+def times_reached(profile: str, found: list[Life]) -> dict[str, int]:
+    """How many of the lives have been in each state of their profile."""
+    counts = Counter(state.text for life in found for state in reached(life.seen, profile))
+    return {state.text: counts[state.text] for state in STATES if state.profile == profile}
+
+
+@pytest.mark.parametrize("first", range(1000, 1900, CHUNK))
 def test_no_life_breaks_a_rule(first: int) -> None:
-    assert failures("all", range(first, first + SEEDS_PER_TEST)) == []
+    lives("all", range(first, first + CHUNK))
 
 
-@pytest.mark.parametrize("profile", ["nodedup", "multiworker", "outage"])
-@pytest.mark.parametrize("first", range(0, 250, SEEDS_PER_TEST))
-def test_no_life_of_a_hard_kind_breaks_a_rule(profile: str, first: int) -> None:
-    assert failures(profile, range(first, first + SEEDS_PER_TEST)) == []
+@pytest.mark.parametrize("profile", REACHING)
+def test_lives_of_every_kind_break_no_rule_and_reach_their_states(profile: str) -> None:
+    found = lives(profile, range(REACHING[profile]))
+    missed = [text for text, times in times_reached(profile, found).items() if not times]
+    assert missed == []
+
+
+def test_there_are_eighty_named_states() -> None:
+    assert len({state.text for state in STATES}) == len(STATES) >= 80
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("first", range(100_000, 200_000, 500))
 def test_no_life_of_a_hundred_thousand_breaks_a_rule(first: int) -> None:
-    assert failures("all", range(first, first + 500)) == []
+    lives("all", range(first, first + 500))
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize("profile", ["nodedup", "multiworker"])
 @pytest.mark.parametrize("first", range(100_000, 110_000, 500))
-def test_no_life_at_a_broker_that_takes_duplicates_breaks_a_rule(first: int) -> None:
-    assert failures("nodedup", range(first, first + 500)) == []
+def test_no_life_of_ten_thousand_of_a_hard_kind_breaks_a_rule(profile: str, first: int) -> None:
+    lives(profile, range(first, first + 500))
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("profile", REACHING)
+def test_every_state_is_reached_a_hundred_times_in_ten_thousand_lives(profile: str) -> None:
+    times = times_reached(profile, lives(profile, range(10_000)))
+    rare = {text: count for text, count in times.items() if count < PER_10_000}
+    assert rare == {}

@@ -27,15 +27,15 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "no room": MILD,
     "call fails": MILD,
     "endpoint dead": SOMETIMES,
-    "cancel lost": MILD,
-    "cancel late": MILD,
+    "cancel lost": (0, 0, 600),
+    "cancel late": (0, 0, 600),
     # What the broker does and says.
-    "refused": RARE,
+    "refused": (0, 0, 50, 200),
     "rejected later": RARE,
     "filled before ack": MILD,
     "partial fills": (0, 0, 300, 1000),
     "slow fills": (0, 0, 300, 1000),
-    "never fills": RARE,
+    "never fills": (0, 0, 50, 300),
     "slippage": (0, 0, 300, 1000),
     "older report": MILD,
     "shuffled executions": MILD,
@@ -51,7 +51,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "takeover": (0, 0, 0, 100),
     "slow": (0, 0, 0, 100),
     # What clients and operators do.
-    "cancel": (0, 0, 300),
+    "cancel": (0, 0, 300, 900),
     "manual run": (0, 0, 300),
     "raise cash": (0, 0, 300),
     "new weights": (0, 0, 200),
@@ -71,6 +71,13 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
 """Every class of faults with its rates; the first is none."""
 
 
+SAFETY = frozenset(
+    {"no order twice", "nothing without an intent", "intent before send", "nobody owes", "fencing"}
+    | {"ids name legs", "legal states", "kill switch"}
+)
+"""The rules that hold even at a broker that breaks its word."""
+
+
 class Duplicates(StrEnum):
     """What a broker does with a client order id that it knows."""
 
@@ -81,13 +88,13 @@ class Duplicates(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """`only` are the classes there may be, None all; `rates` replace those of some classes."""
+    """`rates` replace those of some classes; `rules` are those that must hold, None all."""
 
     name: str
     rates: Mapping[str, tuple[int, ...]]
     duplicates: tuple[Duplicates, ...] = tuple(Duplicates)
     workers: tuple[int, ...] = (1, 1, 2)
-    only: frozenset[str] | None = None
+    rules: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +136,13 @@ PROFILES: Mapping[str, Profile] = {
             rates={"call fails": (100, 500), "endpoint dead": (1000,), "no room": (0, 300)},
         ),
         Profile(name="restore", rates={"restore": (1000,), "crash": (0, 20)}),
+        # A broker that breaks its word on the quarantine. Nothing is ordered twice all the same.
+        Profile(
+            name="late",
+            rates={"surfaces late": (500,), "request late": (300,)},
+            duplicates=(Duplicates.DROPPED,),
+            rules=SAFETY,
+        ),
         Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )
 }
@@ -138,8 +152,6 @@ def draw_weather(tape: Tape, profile: Profile) -> Weather:
     rates = {}
     for fault, usual in FAULTS.items():
         levels = profile.rates.get(fault, usual)
-        if profile.only is not None and fault not in profile.only:
-            continue
         rate = levels[tape.choice(f"class {fault}", len(levels))]
         if rate:
             rates[fault] = rate

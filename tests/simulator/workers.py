@@ -144,7 +144,8 @@ class Worker:
         assert self.effect is not None, "somebody is at work"
         market, time = self.market, self.market.time
         perform_it = partial(self._perform, self.life)
-        if market.happens("pause", f"pause before {self.label}"):
+        times = MORE_OFTEN if self.label in TENDER else 1
+        if market.happens("pause", f"pause before {self.label}", times=times):
             time.tag(f"pause before {self.label}")
             pause = timedelta(seconds=PAUSES_S[market.tape.choice("pause by", len(PAUSES_S))])
             time.at(min(time.now + pause, market.calm_at), perform_it)
@@ -158,7 +159,8 @@ class Worker:
         """Do the next effect, or die before it."""
         if life != self.life or self.effect is None or self.effects is None:
             return
-        if self.market.happens("crash", f"crash before {self.label}"):
+        times = MORE_OFTEN if self.label in TENDER else 1
+        if self.market.happens("crash", f"crash before {self.label}", times=times):
             self.die()
             return
         effects = self.effects
@@ -255,8 +257,9 @@ LABELS = {
     "_intents_of": "intents",
     "resend": "second intents",
     "store_plans": "plans",
-    "_record": "what became of orders",
+    "record": "what became of orders",
     "_take_back": "taking intents back",
+    "reconcile": "a comparison with the broker",
     "finish": "the end of runs",
     "fail": "failures",
     "release": "a release",
@@ -265,8 +268,7 @@ LABELS = {
     "look": "a look at accounts",
     "learn": "a question about orders",
     "cancel_orders": "cancels",
-    "_learn_prices": "a question about prices",
-    "_look_again": "another look at prices",
+    "_ask_quotes": "a question about prices",
     "ask_quotes": "a question about quotes",
     "open_cases": "reading open runs",
     "_read": "reading",
@@ -274,8 +276,20 @@ LABELS = {
     "_feed_since": "a question about news",
     "_accounts": "a look at news",
     "_with_actions": "a question about held assets",
+    "_lookup": "a question about forgotten orders",
+    "_end_overtaken": "a comparison of what is planned",
+    "_carried_out": "reading what was held",
+    "_planned": "reading what is planned",
 }
 """What an effect is for, by the function of the engine that made it."""
+
+
+TENDER = frozenset(
+    {"plans", "intents", "second intents", "sells", "buys", "orders again", "what became of orders"}
+    | {"taking intents back", "the end of runs", "a comparison with the broker", "a release", "cancels"}
+)
+"""Where a death or a pause hurts most; it comes more often there."""
+MORE_OFTEN = 4
 
 
 def label_of(effect: Effect) -> str:
