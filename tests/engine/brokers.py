@@ -1,8 +1,7 @@
 """A broker that does what real ones do on bad days: a second implementation of the Broker protocol.
 
 It stands between the engine and the paper market. Requests get lost or arrive later, replies get
-lost, accounts and orders show late or as they were before, executions repeat and change places, and
-any call may find the broker down. What is sent twice becomes two orders, unless its traits promise
+lost, accounts and orders show late or as they were before, and any call may find the broker down. What is sent twice becomes two orders, unless its traits promise
 that it drops duplicates; chance is seeded, and asked in the order of ids, so that a failing seed can be
 run again.
 """
@@ -46,8 +45,6 @@ class Rates:
     loses_reply: float = 0
     is_down: float = 0
     loses_cancel: float = 0
-    shows_old_order: float = 0
-    shuffles_executions: float = 0
     request_late_s: float = 0
     order_late_s: float = 0
     account_late_s: float = 0
@@ -101,7 +98,6 @@ class FaultyBroker:
         self.told_as: Callable[[OrderReport], OrderReport] = lambda report: report
         self.told_prices: dict[str, Decimal | None] = {}
         self.deliveries: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
         self._clock = clock
         self._traits = traits
         self._underway: list[_Underway] = []
@@ -248,8 +244,6 @@ class FaultyBroker:
         else:
             late = timedelta(seconds=self.chance.uniform(0, self.rates.account_late_s))
         seen = [n for n, since in enumerate(shown.since) if since <= self._clock() - late]
-        if not seen or seen[-1] + 1 < len(shown.since):
-            self.faults["account_late"] += 1
         return shown.accounts[seen[-1] if seen else 0]
 
     @property
@@ -258,7 +252,4 @@ class FaultyBroker:
 
     def _happens(self, fault: str) -> bool:
         rate: float = getattr(self.rates, fault)
-        if not rate or self.is_calm or self.chance.random() >= rate:
-            return False
-        self.faults[fault] += 1
-        return True
+        return bool(rate) and not self.is_calm and self.chance.random() < rate

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tests.simulator.checker import broken
+from tests.simulator.database import memory_database
 from tests.simulator.exhibit import collect
 from tests.simulator.tape import Script, Seed, Tape
 from tests.simulator.weather import Profile
 from tests.simulator.workers import Wrong
 from tests.simulator.world import SimulatedWorld, open_world
+from trimtab.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +28,15 @@ class Life:
     lines: tuple[str, ...]
 
 
-def live(source: Seed | Script, profile: Profile, *, keeps_lines: bool = False) -> Life:
+def live(
+    source: Seed | Script, profile: Profile, *, keeps_lines: bool = False, db: Database | None = None
+) -> Life:
+    """Live through all that the source says, in memory unless another empty database is given."""
+    if db is None:
+        db = memory_database()
+        db.begin_anew()
     tape = Tape(source)
-    world = open_world(tape, profile)
+    world = open_world(tape, profile, db=db)
     world.time.keeps_lines = keeps_lines
     rule, why = None, ""
     try:

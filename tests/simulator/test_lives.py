@@ -14,6 +14,7 @@ from tests.simulator.life import Life, live
 from tests.simulator.reach import STATES, reached
 from tests.simulator.tape import Seed
 from tests.simulator.weather import PROFILES
+from trimtab.database import Database, open_database
 
 CHUNK = 50
 # Enough of each kind for its states; what else there is of the kind "all" comes without them.
@@ -22,8 +23,8 @@ REACHING: Mapping[str, int] = {
     "multiworker": 150,
     "nodedup": 150,
     "outage": 150,
-    "restore": 60,
-    "late": 90,
+    "restore": 100,
+    "late": 100,
 }
 PER_10_000 = 100
 
@@ -68,6 +69,21 @@ def test_lives_of_every_kind_break_no_rule_and_reach_their_states(profile: str) 
 
 def test_there_are_eighty_named_states() -> None:
     assert len({state.text for state in STATES}) == len(STATES) >= 80
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[Database]:
+    opened = open_database(postgres_url)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(n, marks=pytest.mark.prove) for n in range(4, 200))]
+)
+def test_a_life_on_postgresql_is_the_same_life(postgres_database: Database, seed: int) -> None:
+    profile = PROFILES["multiworker"]
+    assert live(Seed(seed), profile, db=postgres_database).digest == live(Seed(seed), profile).digest
 
 
 @pytest.mark.prove

@@ -135,7 +135,7 @@ PROFILES: Mapping[str, Profile] = {
             name="outage",
             rates={"call fails": (100, 500), "endpoint dead": (1000,), "no room": (0, 300)},
         ),
-        Profile(name="restore", rates={"restore": (1000,), "crash": (0, 20)}),
+        Profile(name="restore", rates={"restore": (1000,), "crash": (0, 20, 60)}),
         # A broker that breaks its word on the quarantine. Nothing is ordered twice all the same.
         Profile(
             name="late",

@@ -12,7 +12,7 @@ from typing import Any
 from tests.engine.desks import CALENDARS, EXCHANGE, MONDAY, TENANT, Ids
 from tests.simulator.broker import SimulatedBroker
 from tests.simulator.clients import Clients, Promises
-from tests.simulator.database import MemoryDatabase, memory_database
+from tests.simulator.database import MemoryDatabase
 from tests.simulator.market import Market
 from tests.simulator.tape import Tape
 from tests.simulator.timeline import Timeline
@@ -22,6 +22,7 @@ from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.gate import NO_CAPS
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
+from trimtab.database import Database
 from trimtab.engine.desk import Desk
 from trimtab.store import restores, tenants
 
@@ -37,7 +38,7 @@ SYMBOLS = tuple(PRICES)
 class SimulatedWorld:
     time: Timeline
     tape: Tape
-    db: MemoryDatabase
+    db: Database
     market: Market
     broker: SimulatedBroker
     desk: Desk
@@ -94,6 +95,7 @@ class SimulatedWorld:
             self.time.after(copied_s + 0.05 + tape.choice("restored after", 200) / 10, self._restore)
 
     def _copy(self) -> None:
+        assert isinstance(self.db, MemoryDatabase), "others cannot be put back"
         self.db.back_up()
         self.time.write("operator", "makes a copy of the database")
         self.copied_at = self.time.now
@@ -104,6 +106,7 @@ class SimulatedWorld:
         """Everybody is stopped, the copy takes the place of the database, and says so of itself."""
         for state in self.db.read(what_is_open):
             self.time.tag(f"restored with {state}")
+        assert isinstance(self.db, MemoryDatabase), "others cannot be put back"
         hasty = self.market.happens("hasty restore")
         for worker in self.workers:
             worker.die(again_s=None if hasty else QUARANTINE_S)
@@ -160,7 +163,7 @@ class SimulatedWorld:
         )
         if row is None:
             raise Wrong("intent before send", f"{order.client_order_id} leaves without an intent")
-        stored = tuple(row[name] for name in ("symbol", "side", "quantity", "notional"))
+        stored = (row["symbol"], row["side"], amount(row["quantity"]), amount(row["notional"]))
         meant = (order.symbol, str(order.side), amount(order.quantity), amount(order.notional))
         if stored != meant:
             raise Wrong("intent before send", f"{stored} was meant, {meant} is sent")
@@ -180,8 +183,8 @@ class SimulatedWorld:
                 raise Wrong("fencing", f"epoch {epoch} wrote under {current['epoch']}")
 
 
-def amount(stored: Decimal | None) -> str | None:
-    return None if stored is None else format(stored, "f")
+def amount(stored: str | Decimal | None) -> Decimal | None:
+    return None if stored is None else Decimal(stored)
 
 
 def what_is_guarded(tx: Any) -> list[tuple[Any, ...]]:
@@ -223,10 +226,8 @@ def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
     )
 
 
-def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
-    """A tenant, a market with prices, workers, and nobody else yet."""
-    db = memory_database()
-    db.begin_anew()
+def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
+    """A tenant, a market with prices, workers, and nobody else yet, in an empty database."""
     weather = draw_weather(tape, profile)
     time = Timeline(began_at=MONDAY, now=MONDAY)
     calm_at = MONDAY + timedelta(seconds=STORM_S)
@@ -255,7 +256,7 @@ def open_world(tape: Tape, profile: Profile) -> SimulatedWorld:
 
 
 def _desk(
-    db: MemoryDatabase, broker: SimulatedBroker, clock: Callable[[], datetime], *, invest_cash_min: str
+    db: Database, broker: SimulatedBroker, clock: Callable[[], datetime], *, invest_cash_min: str
 ) -> Desk:
     return Desk(
         db=db,
