@@ -1,9 +1,9 @@
 """A broker that does what real ones do on bad days: a second implementation of the Broker protocol.
 
 It stands between the engine and the paper market. Requests get lost or arrive later, replies get
-lost, accounts and orders show late or as they were before, and any call may find the broker down. What is sent twice becomes two orders, unless its traits promise
-that it drops duplicates; chance is seeded, and asked in the order of ids, so that a failing seed can be
-run again.
+lost, accounts and orders show late or as they were before, and any call may find the broker down. What
+is sent twice becomes two orders, unless its traits promise that it drops duplicates; chance is seeded,
+and asked in the order of ids, so that a failing seed can be run again.
 """
 
 from collections import Counter, defaultdict
