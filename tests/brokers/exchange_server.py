@@ -38,6 +38,7 @@ TAKEN_BEFORE: Mapping[str, Any] = {
     "insufficient_after": (500, {"code": -2010, "msg": "Account has insufficient balance for it."}),
     "garbled": (200, '{"symbol": "BTCUSD", "ord'),
     "redirect_after": (307, ""),
+    "said_no_and_did_it": (400, {"code": -2010, "msg": "This action is disabled on this account."}),
 }
 NEVER_TAKEN: Mapping[str, Any] = {
     "lost_request": "hang up",
@@ -62,6 +63,7 @@ class Faults:
     late: timedelta = timedelta(seconds=20)
     hides_for: timedelta = timedelta(0)
     reads_down: bool = False
+    cancels_lost: int = 0
     happened: Counter[str] = field(default_factory=Counter)
 
     def next(self) -> str:
@@ -97,6 +99,9 @@ class ExchangeServer:
                 if method == "POST" and path == "/api/v3/order":
                     return self._take(query)
                 if method == "GET" and self.faults.reads_down:
+                    return UNAVAILABLE
+                if method == "DELETE" and self.faults.cancels_lost:
+                    self.faults.cancels_lost -= 1
                     return UNAVAILABLE
                 return 200, ROUTES[method, path](self.exchange, query)
             except Rejected as no:

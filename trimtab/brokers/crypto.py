@@ -96,20 +96,23 @@ class CryptoBroker:
         return self._traits
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
+        """Of no id it is only asked whether the exchange answers."""
+        markets = self._known_markets()
+        held, working = self._line.ask(self._look)
         if self.account_id not in account_ids:
             return {}
-        markets = self._known_markets()
-
-        def look(exchange: Any) -> tuple[dict[str, Decimal], frozenset[str]]:
-            totals = exchange.fetch_balance()["total"]
-            held = {code: number(total) for code, total in totals.items() if total is not None}
-            return held, frozenset(self._our_id(each) for each in exchange.fetch_open_orders())
-
-        held, working = self._line.ask(look)
         positions = {code: quantity for code, quantity in held.items() if code in markets and quantity > 0}
         holdings = Holdings(cash=held.get(self._terms.quote, ZERO), positions=positions)
         account = Account(account_id=self.account_id, status="ACTIVE", holdings=holdings, working=working)
         return {self.account_id: account}
+
+    def _look(self, exchange: Any) -> tuple[dict[str, Decimal], frozenset[str]]:
+        """What is held, and what is open: asked for first, so that what is executed in between shows as
+        open, and no plan is made of an account from before it.
+        """
+        working = frozenset(self._our_id(each) for each in exchange.fetch_open_orders())
+        totals = exchange.fetch_balance()["total"]
+        return {code: number(total) for code, total in totals.items() if total is not None}, working
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         markets = self._known_markets()
@@ -174,8 +177,8 @@ class CryptoBroker:
         match answer:
             case Taken(found):
                 return self._accepted(order, found)
-            case Repeated(reason):
-                return self._adopted(order, reason)
+            case Repeated() | Refused():
+                return self._confirmed(order, answer)
             case _:
                 return answer
 
@@ -203,14 +206,19 @@ class CryptoBroker:
             )
         )
 
-    def _adopted(self, order: Order, reason: str) -> Outcome:
-        """What is there under the id that was said to be taken."""
+    def _confirmed(self, order: Order, answer: Repeated | Refused) -> Outcome:
+        """What an order that was refused, or is there already, turns out to be when it is looked up. An
+        exchange may refuse what it has taken, and a refusal where orders carry no ids is believed.
+        """
+        if isinstance(answer, Refused) and self._id_length is None:
+            return answer
         try:
-            found = self.lookup([order])
+            known = self.lookup([order]).get(order.client_order_id)
         except BrokerDown as down:
-            return Unknown(str(down))
-        known = found.get(order.client_order_id)
-        return Unknown(reason) if known is None else Accepted(known)
+            return Unknown(f"{answer.reason}; then {down}")
+        if known is not None:
+            return Accepted(known)
+        return answer if isinstance(answer, Refused) else Unknown(answer.reason)
 
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
         markets = self._known_markets()
@@ -285,11 +293,18 @@ class CryptoBroker:
         return None
 
     def cancel(self, orders: Collection[Order]) -> None:
+        """Every order is asked for, whatever becomes of the others."""
         markets = self._known_markets()
+        troubles: list[BrokerDown] = []
         for order in orders:
             if order.symbol in markets:
                 name = markets[order.symbol]["symbol"]
-                self._line.ask(partial(self._cancel, order=order, name=name))
+                try:
+                    self._line.ask(partial(self._cancel, order=order, name=name))
+                except BrokerDown as down:
+                    troubles.append(down)
+        if troubles:
+            raise troubles[0]
 
     def _cancel(self, exchange: Any, *, order: Order, name: str) -> None:
         # What can no longer be cancelled shows in `lookup`.
