@@ -118,7 +118,9 @@ class ExchangeServer:
             raise Rejected(-2010, "This action is disabled on this account.")
         order = self.exchange.take(body)
         if fault in TAKEN_BEFORE:
-            self.exchange.hidden_until[order.client_order_id] = order.at + self.faults.hides_for
+            # One that is refused and taken shows at once: nobody could know of one that does not.
+            hides_for = timedelta(0) if fault == "said_no_and_did_it" else self.faults.hides_for
+            self.exchange.hidden_until[order.client_order_id] = order.at + hides_for
             return TAKEN_BEFORE[fault]
         return 200, shown(order) | {"fills": [], "transactTime": milliseconds(order.at)}
 

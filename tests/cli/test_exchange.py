@@ -1,5 +1,7 @@
 """`trimtab` with an exchange as its broker: what the settings must say, and what doctor says of it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -54,6 +56,12 @@ def test_only_exchanges_that_can_be_traded_are_opened() -> None:
     with pytest.raises(CannotStart, match="it lacks"):
         # An order cannot be asked for there.
         open_exchange(ExchangeSettings(name="btcturk", key="k", secret="s"))
+
+
+def test_who_does_not_trade_at_an_exchange_does_not_load_what_speaks_to_exchanges() -> None:
+    code = "import sys, trimtab.boot, trimtab.server, trimtab.cli; print('ccxt' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
 
 
 @pytest.fixture
