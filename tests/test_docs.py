@@ -25,6 +25,8 @@ from trimtab.api.glider_call import Operation
 from trimtab.api.glider_openapi import document
 from trimtab.api.glider_routes import OPERATIONS
 from trimtab.api.glider_signature import signed_by
+from trimtab.api.paper_data import ROUTES as DATA_ROUTES
+from trimtab.api.paper_events import ROUTES as TRADE_ROUTES
 from trimtab.api.sandbox import ROUTES as SANDBOX_ROUTES
 from trimtab.api.stream import FAILED, HEARTBEAT, KEY_GONE, PACE, STREAMS_PER_KEY, TOO_SLOW
 from trimtab.brokers.alpaca_answers import RULES
@@ -37,6 +39,7 @@ sys.setrecursionlimit(1000)
 ROOT = Path(__file__).resolve().parents[1]
 ALPACA = (ROOT / "docs/reference/alpaca.md").read_text()
 GLIDER = (ROOT / "docs/reference/glider.md").read_text()
+PAPER = (ROOT / "docs/reference/paper.md").read_text()
 # Ids are chance: a UUID of /v1, or the 26 digits of /v2.
 ID = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -49,6 +52,8 @@ def test_the_error_codes_of_alpaca_are_documented_and_nothing_else_is() -> None:
     listed = re.findall(r"^\| (\d+) \| (\d+) \| (.+) \|$", ALPACA, re.MULTILINE)
     assert sorted(listed) == sorted((str(code // 100_000), str(code), when) for code, when in WHEN.items())
     assert {code for _, code, _ in TABLE.values()} <= set(WHEN)
+    others = {(status, code) for status, code, _ in TABLE.values() if code // 100_000 != status}
+    assert [f"| {status}, {code} |" in PAPER for status, code in others] == [True]
 
 
 def test_the_operations_of_alpaca_are_documented_and_nothing_else_is() -> None:
@@ -59,10 +64,20 @@ def test_the_operations_of_alpaca_are_documented_and_nothing_else_is() -> None:
     assert sorted(listed) == sorted(served)
 
 
+def test_the_operations_of_the_paper_broker_are_documented_and_nothing_else_is() -> None:
+    served = [(f"{each.method} {each.path}", f"`{each.scope}`") for each in alpaca_routes.PAPER_OPERATIONS]
+    listed = re.findall(r"^\| `([A-Z]+ /v1[^`]*)` \| (.+?) \|$", PAPER, re.MULTILINE)
+    assert sorted(listed) == sorted(served)
+
+
 @pytest.mark.parametrize(
     ("page", "routes"),
-    [("events.md", EVENT_ROUTES), ("sandbox.md", SANDBOX_ROUTES)],
-    ids=["events", "sandbox"],
+    [
+        ("events.md", EVENT_ROUTES),
+        ("sandbox.md", SANDBOX_ROUTES),
+        ("paper.md", [*TRADE_ROUTES, *DATA_ROUTES]),
+    ],
+    ids=["events", "sandbox", "paper"],
 )
 def test_every_route_is_documented(page: str, routes: list[HTTPRouteHandler]) -> None:
     text = (ROOT / "docs/reference" / page).read_text()
@@ -70,7 +85,7 @@ def test_every_route_is_documented(page: str, routes: list[HTTPRouteHandler]) ->
         (method,) = route.http_methods
         for path in route.paths:
             shown = path.replace(":str}", "}").replace("/accounts/{account_id}", "/accounts/{id}")
-            assert f"`{method} {shown}`" in text
+            assert re.search(rf"`{method} {re.escape(shown)}(?:\?[^`]*)?`", text)
 
 
 def test_what_a_stream_says_beside_events_is_documented() -> None:

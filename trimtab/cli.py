@@ -14,7 +14,7 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from trimtab import cli_checks, cli_data, cli_keys
+from trimtab import cli_checks, cli_data, cli_keys, cli_paper
 from trimtab.boot import database_file
 from trimtab.cli_open import bring_up_to_date
 from trimtab.cli_output import complain
@@ -92,6 +92,7 @@ def serve(
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_checks.app)
 app.add_typer(cli_data.app)
+app.add_typer(cli_paper.app)
 app.add_typer(cli_data.accounts_app, name="accounts")
 
 

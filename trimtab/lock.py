@@ -29,9 +29,7 @@ def only_one_server(database: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             holder = f"process {pid}" if (pid := file.read().strip()) else "another process"
-            raise CannotStart(
-                f"{holder} serves {database} already: stop it, or name another file in TRIMTAB_DATABASE_URL"
-            ) from error
+            raise CannotStart(f"{holder} serves {database} already: stop it, or name another file") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

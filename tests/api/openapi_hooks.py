@@ -19,7 +19,7 @@ from schemathesis import Case, HookContext, Response
 Json = Any
 HUNDRED, CENT = Decimal(100), Decimal("0.01")
 
-# {"accounts": [...], "portfolios": [...], "symbols": [...]}, made before the run.
+# {"accounts": [...], "firm": [...], "portfolios": [...], "symbols": [...]}, made before the run.
 WORLD: dict[str, list[str]] = json.loads(os.environ["OPENAPI_WORLD"])
 ACCOUNTS = cycle(WORLD["accounts"])
 PORTFOLIOS = cycle(WORLD["portfolios"])
@@ -29,13 +29,20 @@ created: set[str] = set()
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
     meta = case.meta
-    if isinstance(case.body, dict) and meta is not None and meta.generation.mode.is_positive:
-        case.body = completed(case.body)
+    if meta is None or not meta.generation.mode.is_positive:
+        return
+    if isinstance(case.body, dict):
+        case.body = BROKERS.get(case.operation.label, lambda body: body)(completed(case.body))
+    if "qty" in (case.query or {}):
+        case.query.pop("percentage", None)
+    if case.path_parameters.get("account_id", "") not in created | {""}:
+        case.path_parameters["account_id"] = next(ACCOUNTS)
 
 
 @schemathesis.hook
 def after_call(_context: HookContext, case: Case[Any], response: Response) -> None:
-    if case.operation.label == "POST /v1/rebalancing/portfolios" and response.status_code == 200:
+    makes = {"POST /v1/rebalancing/portfolios", "POST /v1/accounts"}
+    if case.operation.label in makes and response.status_code == 200:
         created.add(response.json()["id"])
 
 
@@ -55,6 +62,45 @@ def completed(body: Json) -> Json:
     if "portfolio_id" in body and body["portfolio_id"] not in created:
         body["portfolio_id"] = next(PORTFOLIOS)
     return body
+
+
+def an_order(body: Json) -> Json:
+    """One amount, a limit if it is called so, and a symbol that is sold."""
+    if body.get("qty") is None and body.get("notional") is None:
+        body["qty"] = "1"
+    elif body.get("qty") is not None:
+        body.pop("notional", None)
+    body.pop("limit_price", None)
+    limit = {"limit_price": "10"} if body["type"] == "limit" else {}
+    return body | limit | {"symbol": WORLD["symbols"][0]}
+
+
+def a_bank(body: Json) -> Json:
+    """One that a third party vouches for needs no more."""
+    return body | {"processor_token": body.get("processor_token") or "token"}
+
+
+def a_journal(body: Json) -> Json:
+    return body | {"from_account": WORLD["firm"][0], "to_account": next(ACCOUNTS)}
+
+
+def journals(body: Json) -> Json:
+    entries = [each | {"to_account": next(ACCOUNTS)} for each in body["entries"]]
+    return body | {"from_account": WORLD["firm"][0], "entries": entries}
+
+
+def journals_back(body: Json) -> Json:
+    entries = [each | {"from_account": next(ACCOUNTS)} for each in body["entries"]]
+    return body | {"to_account": WORLD["firm"][0], "entries": entries}
+
+
+BROKERS = {
+    "POST /v1/trading/accounts/{account_id}/orders": an_order,
+    "POST /v1/accounts/{account_id}/ach_relationships": a_bank,
+    "POST /v1/journals": a_journal,
+    "POST /v1/journals/batch": journals,
+    "POST /v1/journals/reverse_batch": journals_back,
+}
 
 
 def with_whole(value: Json, name: str) -> Json:

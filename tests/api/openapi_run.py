@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tests.api.paper.face import HOLDER
 from tests.api.servers import NO_TLS, running
 from tests.api.world import Secret, World, make_key, new_symbols, weights
 from trimtab.database import open_database
@@ -49,7 +50,11 @@ def settled_world(world: World) -> dict[str, list[str]]:
     """What requests may name: accounts with money, portfolios, assets."""
     world.open_market()
     symbols = [*world.prices, *(world.symbol("50") for _ in range(SYMBOLS))]
+    # The firm's own account is there once a client's is.
+    world.post("/v1/accounts", HOLDER | {"contact": HOLDER["contact"] | {"email_address": "ann@example.com"}})
+    listed = world.get("/v1/accounts")
     return {
+        "firm": [each["id"] for each in listed if each["account_type"] == "firm"],
         "accounts": [world.account("1000", SPY="1") for _ in range(ACCOUNTS)],
         "portfolios": [world.portfolio(weights(SPY="60", cash="40")) for _ in range(3)],
         "symbols": symbols,

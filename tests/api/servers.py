@@ -24,6 +24,7 @@ READY_WITHIN_S = 60.0
 ENDS_WITHIN_S = 20.0
 PORT_TRIES = 3
 TRIMTAB = ("-m", "trimtab")
+SERVE = ("serve",)
 
 
 class DidNotStart(Exception):
@@ -40,6 +41,7 @@ class Server:
     log: Path
     process: subprocess.Popen[bytes]
     program: tuple[str, ...] = TRIMTAB
+    command: tuple[str, ...] = SERVE
     moved: bool = True
     symbols: Iterator[str] = field(default_factory=lambda: iter(()))
 
@@ -59,7 +61,12 @@ class Server:
 
 
 def start(
-    database_url: str, folder: Path, settings: Mapping[str, str], *, program: tuple[str, ...] = TRIMTAB
+    database_url: str,
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    program: tuple[str, ...] = TRIMTAB,
+    command: tuple[str, ...] = SERVE,
 ) -> Server:
     """A server that is ready, or DidNotStart."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,8 +81,9 @@ def start(
             database_url=database_url,
             environment=environment,
             log=log,
-            process=_spawn(port, program=program, environment=environment, log=log),
+            process=_spawn(port, words=(*program, *command), environment=environment, log=log),
             program=program,
+            command=command,
         )
         if answers_with(server, httpx.codes.OK):
             return server
@@ -85,11 +93,11 @@ def start(
 
 
 def _spawn(
-    port: int, *, program: tuple[str, ...], environment: dict[str, str], log: Path
+    port: int, *, words: tuple[str, ...], environment: dict[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, *program, "serve", "--port", str(port)],
+            [sys.executable, *words, "--port", str(port)],
             cwd=log.parent,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -112,9 +120,8 @@ def answers_with(server: Server, status: int) -> bool:
 
 def respawn(server: Server) -> None:
     """Start the process anew, on the same port and database."""
-    server.process = _spawn(
-        server.port, program=server.program, environment=server.environment, log=server.log
-    )
+    words = (*server.program, *server.command)
+    server.process = _spawn(server.port, words=words, environment=server.environment, log=server.log)
 
 
 def stop(server: Server) -> None:
@@ -139,9 +146,14 @@ def audit(server: Server) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def running(
-    database_url: str, folder: Path, program: tuple[str, ...] = TRIMTAB, /, **settings: str
+    database_url: str,
+    folder: Path,
+    program: tuple[str, ...] = TRIMTAB,
+    command: tuple[str, ...] = SERVE,
+    /,
+    **settings: str,
 ) -> Iterator[Server]:
-    server = start(database_url, folder, settings, program=program)
+    server = start(database_url, folder, settings, program=program, command=command)
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ from trimtab.core.run import Order, OrderState, Side
 from trimtab.database import Database
 
 TABLES = (
+    *("holders", "ach_relationships", "transfers", "journals"),
     *("positions", "orders", "ledger", "accounts", "assets"),
     *("corporate_actions", "former_symbols", "market"),
 )

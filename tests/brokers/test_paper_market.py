@@ -26,7 +26,7 @@ class TestSchema:
 
     def test_another_version_is_refused(self, paper_database: Database) -> None:
         paper_database.write(lambda tx: tx.execute("UPDATE market SET schema_version = 99"))
-        with pytest.raises(CannotOpenDatabase, match="of version 99, this program needs 3"):
+        with pytest.raises(CannotOpenDatabase, match="of version 99, this program needs 4"):
             prepare(paper_database)
 
     def test_it_is_all_there_after_a_restart(self, market: Market, paper_url: str) -> None:

@@ -141,7 +141,12 @@ def test_orders_of_one_call_see_each_other(market: Market) -> None:
             order("buy-again", Side.BUY, symbol="TLT", notional="1"),
         ]
     )
-    assert [type(outcome).__name__ for outcome in outcomes] == ["Accepted", "Refused", "Accepted", "Refused"]
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "Accepted",
+        "NotCovered",
+        "Accepted",
+        "NotCovered",
+    ]
     # 5000 / 125.5 = 39.84063745…; 39.840637450 × 125.5 = 4999.999999975
     assert market.cash() == Decimal("0.000000025")
     assert market.positions() == {"TLT": Decimal("39.840637450")}

@@ -9,13 +9,16 @@ from types import ModuleType
 
 import pytest
 
-from tests.brokers import paper_v1, paper_v2
+from tests.brokers import paper_v1, paper_v2, paper_v3
 from tests.brokers.market import OPENING, TABLES, named, order
 from tests.brokers.replay import assert_same, replay
 from trimtab.brokers.broker import Accepted
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_actions import ActionKind, Event
+from trimtab.brokers.paper_events import head, read_events
 from trimtab.brokers.paper_schema import SCHEMA, prepare
+from trimtab.brokers.paper_trading import read_standing
+from trimtab.core import ulid
 from trimtab.core.run import OrderState, Side
 from trimtab.database import Database, open_database
 
@@ -70,7 +73,24 @@ def test_what_version_2_knew_is_kept_and_splits_as_if_it_had_always_been_there(u
     assert_same(replay(broker.read_ledger()), broker.read_accounts())
 
 
-@pytest.mark.parametrize("earlier", [paper_v1, paper_v2], ids=["version 1", "version 2"])
+def test_what_version_3_knew_is_kept_and_its_events_begin_with_the_upgrade(unprepared: Database) -> None:
+    paper_v3.make(unprepared)
+    prepare(unprepared)
+    broker = PaperBroker(unprepared, lambda: OPENING)
+    beginning = broker.ask(head)
+    assert ulid.number_in(beginning) == ulid.first_of(OPENING) + len(broker.read_ledger())
+    accepted = broker.submit([order("new", Side.SELL, quantity="1")])[0]
+    assert isinstance(accepted, Accepted)
+    told = broker.ask(lambda tx: read_events(tx, "tenant", after=ulid.text_of(0), upto=head(tx), limit=9))
+    assert {event.order.client_order_id for event in told} == {"new"}
+    (standing,) = [broker.ask(lambda tx: read_standing(tx, "ann", now=OPENING))]
+    assert [position.listing.asset.symbol for position in standing.positions] == ["SPY"]
+    assert_same(replay(broker.read_ledger()), broker.read_accounts())
+
+
+@pytest.mark.parametrize(
+    "earlier", [paper_v1, paper_v2, paper_v3], ids=["version 1", "version 2", "version 3"]
+)
 def test_upgraded_tables_are_like_new_ones(unprepared: Database, earlier: ModuleType) -> None:
     prepare(unprepared)
     new = columns(unprepared)

@@ -87,13 +87,13 @@ class Trimtab:
         assert (done.code, done.err) == (0, ""), done
         return done.out
 
-    def serve(self) -> "Serving":
+    def serve(self, command: str = "serve", *words: str, **settings: str) -> "Serving":
         """Start a server and wait until it is ready."""
         port = free_port()
         process = subprocess.Popen(
-            [sys.executable, "-m", "trimtab", "serve", "--port", str(port)],
+            [sys.executable, "-m", "trimtab", command, "--port", str(port), *words],
             cwd=self.folder,
-            env=self.environment({}),
+            env=self.environment(settings),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -20,6 +20,7 @@ COMMANDS = [
     "keys list",
     "keys revoke",
     "migrate",
+    "paper",
     "serve",
     "thaw",
 ]

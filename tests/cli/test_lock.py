@@ -29,8 +29,7 @@ def test_a_second_server_is_refused_and_a_later_one_is_not(tmp_path: Path) -> No
         with only_one_server(tmp_path / "another.db"):
             pass
     assert str(refused.value) == (
-        f"process {os.getpid()} serves {database} already:"
-        " stop it, or name another file in TRIMTAB_DATABASE_URL"
+        f"process {os.getpid()} serves {database} already: stop it, or name another file"
     )
     with only_one_server(database):
         pass

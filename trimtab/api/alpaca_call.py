@@ -1,12 +1,12 @@
 """One operation of this wire: who may, what it takes and gives, how it can be refused; and how it is
 served.
 
-Every route goes the same way: key and scope, the id in the path, then query or body, then the act. The
+Every route goes the same way: key and scope, the ids in the path, then query or body, then the act. The
 same table that serves is what openapi.json shows, so that no route can be missing from it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, assert_never
 
@@ -14,35 +14,66 @@ import msgspec
 from litestar import Response, route
 from litestar.handlers import HTTPRouteHandler
 
-from trimtab.api.alpaca_once import Keep, answer_once
-from trimtab.api.alpaca_shapes import Named, Shape, id_in
-from trimtab.api.auth import Caller
-from trimtab.api.body import Object
+from trimtab.api.alpaca_once import HEADER, Keep, Shown, answer_once, new_id_of
+from trimtab.api.alpaca_shapes import Named, Required, Shape, id_in
+from trimtab.api.auth import Caller, ScopeMissing
+from trimtab.api.body import Object, is_storable
 from trimtab.api.front import AnyRequest, Front, FrontDesk
+from trimtab.brokers.paper import PaperBroker
+from trimtab.core.errors import NotFound
 from trimtab.engine.desk import Desk
 
 READ = "portfolios:read"
 WRITE = "portfolios:write"
+WITHDRAW = "portfolios:withdraw"
+# Amounts are strings; where the vendor writes numbers, they are decimals here.
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 WRITE_STRATEGIES = "strategies:write"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request, read: its tenant, the id in its path, and what its query shapes made of its query."""
+    """One request, read: its tenant, what its path names, and what its query shapes made of its query.
+
+    `paper` is the paper broker, where this is the face of one. `new_id` makes the id of what a request
+    makes: the same one again if it is asked again with the same Idempotency-Key, without which it is not
+    `is_repeatable`.
+    """
 
     desk: Desk
     tenant_id: str
-    id: str
+    scopes: frozenset[str]
+    names: Mapping[str, str]
     query: Mapping[str, Any]
+    paper: PaperBroker | None
+    is_repeatable: bool
+    new_id: Callable[[], str]
 
+    @property
+    def id(self) -> str:
+        """The only thing that the path names, or the last."""
+        return list(self.names.values())[-1]
 
-Shown = msgspec.Struct | Sequence[msgspec.Struct]
+    @property
+    def account_id(self) -> str:
+        return self.names["account_id"]
+
+    def require(self, scope: str) -> None:
+        """Raise ScopeMissing if the caller may not do what its body asks for."""
+        if scope not in self.scopes:
+            raise ScopeMissing(scope)
+
+    @property
+    def market(self) -> PaperBroker:
+        assert self.paper is not None, "only the paper broker's face serves what asks for its market"
+        return self.paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`path` as OpenAPI writes it, with one id at most. `refuses` are examples of every way in which its
-    act says no: what each is called and told is looked up where it is answered.
+    """`path` as OpenAPI writes it; what it names is an id if it is called one, else any text. `refuses` are
+    examples of every way in which its act says no: what each is called and told is looked up where it is
+    answered.
     """
 
     path: str
@@ -51,19 +82,20 @@ class Operation:
     refuses: tuple[Exception, ...] = ()
 
     @property
-    def id_name(self) -> str | None:
-        found = re.search(r"\{(\w+)\}", self.path)
-        return None if found is None else found[1]
+    def names(self) -> list[str]:
+        """What stands in braces in its path."""
+        return re.findall(r"\{(\w+)\}", self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Operation):
-    """A GET. It is answered with what it `gives`, or a bare list of that."""
+    """A GET. It is answered with what it `gives`, or a bare list of that; it `needs` some of its query."""
 
     act: Callable[[Call], Shown]
     gives: type[msgspec.Struct]
     is_list: bool = False
     query: Mapping[str, Shape] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     method: Literal["GET"] = "GET"
 
 
@@ -77,12 +109,15 @@ class Acting(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Operation):
-    """A POST or PATCH: it acts once per Idempotency-Key, and keeps its answer in the act's transaction."""
+    """A POST or PATCH: it acts once per Idempotency-Key, and keeps its answer in the act's transaction.
+    Without `takes` its body is not looked at.
+    """
 
     method: Literal["POST", "PATCH"]
     act: Acting
-    takes: Named
+    takes: Named | None
     gives: type[msgspec.Struct]
+    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +128,20 @@ class Removal(Operation):
     method: Literal["DELETE"] = "DELETE"
 
 
-AnyOperation = Question | Command | Removal
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing(Operation):
+    """A DELETE that is answered with what it began, under a `status` of its own."""
+
+    act: Callable[[Call], Shown]
+    gives: type[msgspec.Struct]
+    status: int
+    is_list: bool = False
+    query: Mapping[str, Shape] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    method: Literal["DELETE"] = "DELETE"
+
+
+AnyOperation = Question | Command | Removal | Closing
 
 
 def served(operation: AnyOperation) -> HTTPRouteHandler:
@@ -101,6 +149,8 @@ def served(operation: AnyOperation) -> HTTPRouteHandler:
     match operation:
         case Question():
             act, status = _answering(operation), 200
+        case Closing(status=told):
+            act, status = _answering(operation), told
         case Command():
             act, status = _commanded(operation), 200
         case Removal():
@@ -111,10 +161,10 @@ def served(operation: AnyOperation) -> HTTPRouteHandler:
     return route(path, http_method=operation.method, status_code=status, sync_to_thread=True)(act)
 
 
-def _answering(operation: Question) -> Callable[..., object]:
+def _answering(operation: Question | Closing) -> Callable[..., object]:
     def answer(front: Front, request: AnyRequest) -> Response[bytes]:
         shown = operation.act(_call(front, operation, request, caller=front.admit(request, operation.scope)))
-        return Response(msgspec.json.encode(shown), media_type="application/json")
+        return Response(_ENCODER.encode(shown), media_type="application/json")
 
     return answer
 
@@ -124,10 +174,14 @@ def _commanded(operation: Command) -> Callable[..., object]:
         caller = front.admit(request, operation.scope)
         call = _call(front, operation, request, caller=caller)
 
-        def act(sent: Object, keep: Keep) -> None:
-            operation.act(call, operation.takes.read(sent), keep=keep)
+        def read() -> Object:
+            return {} if operation.takes is None else front.body(request, body)
 
-        return answer_once(front, request, body, caller=caller, act=act)
+        def act(sent: Object, keep: Keep) -> None:
+            given = None if operation.takes is None else operation.takes.read(sent)
+            operation.act(call, given, keep=keep)
+
+        return answer_once(front, request, read, caller=caller, act=act)
 
     return answer
 
@@ -140,11 +194,31 @@ def _removing(operation: Removal) -> Callable[..., object]:
 
 
 def _call(front: FrontDesk, operation: AnyOperation, request: AnyRequest, *, caller: Caller) -> Call:
-    name = operation.id_name
+    names = {name: _named(request.path_params[name], name) for name in operation.names}
     query = {}
-    id_ = "" if name is None else id_in(request.path_params[name], name)
-    if isinstance(operation, Question):
+    if isinstance(operation, Question | Closing):
         for name, shape in operation.query.items():
-            sent = request.query_params.get(name)
+            # One that is there more than once is a list, for those that take one.
+            sent = ",".join(request.query_params.getall(name, []))
+            if not sent and name in operation.needs:
+                raise Required(name)
             query[name] = shape.read(sent, name) if sent else None
-    return Call(desk=front.desk, tenant_id=caller.tenant_id, id=id_, query=query)
+    return Call(
+        desk=front.desk,
+        tenant_id=caller.tenant_id,
+        scopes=caller.scopes,
+        names=names,
+        query=query,
+        paper=front.paper,
+        is_repeatable=HEADER in request.headers,
+        new_id=lambda: new_id_of(front, request, caller),
+    )
+
+
+def _named(text: str, name: str) -> str:
+    """What a path names. Raises MalformedId for a bad id, NotFound for what nothing can be called."""
+    if name.endswith("_id"):
+        return id_in(text, name)
+    if not is_storable(text):
+        raise NotFound(name, text)
+    return text

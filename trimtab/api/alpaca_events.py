@@ -22,10 +22,12 @@ from trimtab.api.alpaca_shapes import BadValue
 from trimtab.api.auth import Caller
 from trimtab.api.body import instant_in, instant_text
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
-from trimtab.api.stream import EVENTS_AT_ONCE, Bound, Frame, Stream, Streams
+from trimtab.api.stream import EVENTS_AT_ONCE, Bound, Frame, Look, Stream, Streams
 from trimtab.core import ulid
 from trimtab.core.errors import Malformed
 from trimtab.core.run import RunState
+from trimtab.engine.desk import Desk
+from trimtab.engine.publish import publish
 from trimtab.store import feed
 from trimtab.store.feed import Event, RunEvent, StrategyEvent
 
@@ -34,6 +36,19 @@ SCOPE = "portfolios:read"
 LAST_EVENT_ID = "last-event-id"
 ORDER_LISTS = {"orders", "failed_orders", "skipped_orders"}
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def rebalancer_streams(desk: Desk) -> Streams:
+    def look() -> Look:
+        """Publish what waits, and see how far the feed goes. The clock first: what is not in the feed by
+        then comes later.
+        """
+        now = desk.clock()
+        publish(desk)
+        return Look(head=desk.db.read(feed.head), now=now)
+
+    return Streams(look, desk.bell)
+
 
 Listening = NamedDependency[SkipValidation[Streams]]
 

@@ -6,10 +6,12 @@ too. Failures of ours are not, nor what was refused before the body was understo
 again.
 """
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import UUID, uuid5
 
 import msgspec
 from litestar import Response
@@ -28,8 +30,11 @@ HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotency-Replayed": "true"}
 KEY = re.compile(r"^[!-~](?:[ -~]{0,253}[!-~])?$", re.ASCII)
 KEY_RULE = "must be 1 to 255 printable ASCII characters"
+# Ids of what requests with a key make at the paper broker are names in this namespace.
+ID_NAMESPACE = UUID("5d0c7f0e-43b5-4a76-9c41-0f4f3c7a9d62")
 
-Keep = Callable[[Tx, msgspec.Struct], None]
+Shown = msgspec.Struct | Sequence[msgspec.Struct]
+Keep = Callable[[Tx, Shown], None]
 Act = Callable[[Object, Keep], object]
 Store = Callable[[Tx, Answer], None]
 
@@ -41,8 +46,19 @@ class _AnsweredBefore(Exception):
     answer: Answer
 
 
+def new_id_of(front: FrontDesk, request: AnyRequest, caller: Caller) -> str:
+    """The id of what this request makes. It follows from its key, for a place that cannot commit its effect
+    together with the answer: asked again after a crash, that finds what it has made already.
+    """
+    anchor = _anchor(request, caller)
+    if anchor is None:
+        return front.desk.new_id()
+    name = (anchor.tenant_id, anchor.key_id, anchor.method, anchor.path, anchor.idempotency_key)
+    return str(uuid5(ID_NAMESPACE, json.dumps(name)))
+
+
 def answer_once(
-    front: FrontDesk, request: AnyRequest, body: bytes, *, caller: Caller, act: Act
+    front: FrontDesk, request: AnyRequest, read: Callable[[], Object], *, caller: Caller, act: Act
 ) -> Response[bytes]:
     """What `act` gives to `keep` for the JSON in the body; with a key that was used before, what was
     answered then.
@@ -50,7 +66,7 @@ def answer_once(
     Raises like `act`, Malformed for a bad key, StillRunning and IdempotencyKeyReused.
     """
     anchor = _anchor(request, caller)
-    sent = front.body(request, body)
+    sent = read()
     if anchor is None:
         return response_of(_acted(act, sent, store=_store_nothing))
     with front.underway.claimed(anchor):
@@ -104,7 +120,7 @@ def _first_answer(front: FrontDesk, anchor: Anchor, sent: Object, *, act: Act) -
 def _acted(act: Act, sent: Object, *, store: Store) -> Answer:
     given: list[Answer] = []
 
-    def keep(tx: Tx, shown: msgspec.Struct) -> None:
+    def keep(tx: Tx, shown: Shown) -> None:
         answer = _answer(sent, shown, status=HTTPStatus.OK)
         store(tx, answer)
         given.append(answer)

@@ -14,15 +14,16 @@ import msgspec
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from trimtab.api import alpaca_once
-from trimtab.api.alpaca_call import AnyOperation, Command, Question, Removal
+from trimtab.api.alpaca_call import AnyOperation, Closing, Command, Question, Removal
 from trimtab.api.alpaca_errors import WHEN, IdempotencyKeyReused, told_of
-from trimtab.api.alpaca_requests import BODIES
-from trimtab.api.alpaca_shapes import IGNORED, MalformedId, Schema
+from trimtab.api.alpaca_shapes import IGNORED, MalformedId, Named, Schema
 from trimtab.api.auth import KeyMissing, RateLimited, ScopeMissing
 from trimtab.api.body import NotJson, Undecodable
 from trimtab.api.underway import StillRunning
 from trimtab.core.errors import Malformed
 
+# A name in a path: something, but neither NUL nor what divides paths.
+NAME = r"^[^\u0000/]+$"
 REF = "#/components/schemas/{name}"
 ABOUT = """Accounts are kept at the weights of the portfolios they follow. The same operations lie under
 `/v1/beta/rebalancing`, the vendor's first prefix.
@@ -68,12 +69,12 @@ EARLY = {HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.I
 KEPT = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
-def document(operations: Sequence[AnyOperation], version: str) -> Schema:
-    """The whole OpenAPI 3.1 document."""
+def document(operations: Sequence[AnyOperation], bodies: Sequence[Named], *, version: str) -> Schema:
+    """The whole OpenAPI 3.1 document; `bodies` are all that operations take, and what these are made of."""
     paths: dict[str, Schema] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, operations)
-    bodies = {each.name: {"title": each.name, **each.shape.schema()} for each in BODIES}
+    named = {each.name: {"title": each.name, **each.shape.schema()} for each in bodies}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Trimtab, Alpaca's Rebalancing API", "version": version, "description": ABOUT},
@@ -81,7 +82,7 @@ def document(operations: Sequence[AnyOperation], version: str) -> Schema:
         "tags": [{"name": name} for name in dict.fromkeys(map(_tag, operations))],
         "paths": paths,
         "components": {
-            "schemas": {**_answers(operations), **bodies, "Ignored": IGNORED, "Error": ERROR},
+            "schemas": {**_answers(operations), **named, "Ignored": IGNORED, "Error": ERROR},
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
@@ -102,7 +103,7 @@ def _described(operation: AnyOperation, operations: Sequence[AnyOperation]) -> S
             {"apiKey": [operation.scope]},
         ],
     }
-    if isinstance(operation, Command):
+    if isinstance(operation, Command) and operation.takes is not None:
         content = _json(
             operation.takes.schema(),
             {f"{n}": {"value": each} for n, each in enumerate(operation.takes.examples, 1)},
@@ -112,16 +113,18 @@ def _described(operation: AnyOperation, operations: Sequence[AnyOperation]) -> S
 
 
 def _tag(operation: AnyOperation) -> str:
-    return operation.path.split("/")[3]
+    parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
+    return parts[1] if parts[0] == "rebalancing" else parts[0]
 
 
 def _parameters(operation: AnyOperation) -> Iterator[Schema]:
-    if operation.id_name is not None:
-        id_schema = {"type": "string", "format": "uuid"}
-        yield {"name": operation.id_name, "in": "path", "required": True, "schema": id_schema}
-    if isinstance(operation, Question):
+    for name in operation.names:
+        schema = {"type": "string"} | ({"format": "uuid"} if name.endswith("_id") else {"pattern": NAME})
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    if isinstance(operation, Question | Closing):
         for name, shape in operation.query.items():
-            yield {"name": name, "in": "query", "allowEmptyValue": True, "schema": shape.schema()}
+            how = {"required": True} if name in operation.needs else {"allowEmptyValue": True}
+            yield {"name": name, "in": "query", **how, "schema": shape.schema()}
     if isinstance(operation, Command):
         yield {
             "name": alpaca_once.HEADER,
@@ -137,30 +140,32 @@ def _answered(operation: AnyOperation, operations: Sequence[AnyOperation]) -> Sc
         return {"204": {"description": "Done", "headers": headers}}
     if isinstance(operation, Question):
         return {"200": {"description": "Shown", "headers": headers, "content": _given(operation)}}
-    answered = {
-        "description": "Done",
-        "headers": headers | REPLAYED,
-        "content": _given(operation),
-        "links": {
-            f"{other.act.__name__}": {
-                "operationId": other.act.__name__,
-                "parameters": {other.id_name: "$response.body#/id"},
-            }
-            for other in operations
-            if other.id_name is not None and other.path.startswith(f"{operation.path}/{{")
-        },
-    }
+    if isinstance(operation, Closing):
+        shown = {"description": "Begun", "headers": headers, "content": _given(operation)}
+        return {str(operation.status): shown}
+    answered = {"description": "Done", "headers": headers | REPLAYED, "content": _given(operation)}
+    if not operation.is_list:
+        answered["links"] = dict(_links(operation, operations))
     return {"200": answered}
+
+
+def _links(operation: Command, operations: Sequence[AnyOperation]) -> Iterator[tuple[str, Schema]]:
+    """To what may be done with what the operation has made."""
+    for other in operations:
+        if other.path.startswith(f"{operation.path}/{{") and "id" in operation.gives.__struct_fields__:
+            *above, made = other.names[: len(operation.names) + 1]
+            parameters = {name: f"$request.path.{name}" for name in above} | {made: "$response.body#/id"}
+            if other.names == list(parameters):
+                yield other.act.__name__, {"operationId": other.act.__name__, "parameters": parameters}
 
 
 def _required(headers: Schema) -> Schema:
     return {name: {"required": True, **header} for name, header in headers.items()}
 
 
-def _given(operation: Question | Command) -> Schema:
+def _given(operation: Question | Command | Closing) -> Schema:
     item: Schema = {"$ref": REF.format(name=operation.gives.__name__)}
-    is_list = isinstance(operation, Question) and operation.is_list
-    return _json({"type": "array", "items": item} if is_list else item)
+    return _json({"type": "array", "items": item} if operation.is_list else item)
 
 
 def _refused(operation: AnyOperation) -> Schema:
@@ -175,10 +180,11 @@ def _refused(operation: AnyOperation) -> Schema:
 def _refusals(operation: AnyOperation) -> Iterator[Exception]:
     yield from (KeyMissing(), ScopeMissing(operation.scope), RateLimited(1))
     yield RuntimeError("what nobody foresaw")
-    if operation.id_name is not None:
-        yield MalformedId(operation.id_name)
+    yield from (MalformedId(name) for name in operation.names if name.endswith("_id"))
     if isinstance(operation, Command):
-        yield from (Undecodable(), NotJson(), StillRunning(), IdempotencyKeyReused())
+        if operation.takes is not None:
+            yield from (Undecodable(), NotJson())
+        yield from (StillRunning(), IdempotencyKeyReused())
         yield Malformed(alpaca_once.HEADER, alpaca_once.KEY_RULE)
         yield RequestEntityTooLarge()
     yield from operation.refuses
@@ -228,9 +234,22 @@ def _whole(schema: Schema) -> Schema:
         return {"type": "string", **schema}
     properties = schema["properties"]
     sent = [name for name in properties if name in schema["required"] or "default" in properties[name]]
-    shown = {name: _without_default(member) for name, member in properties.items()}
+    shown = {name: _without_default(_as_sent(member)) for name, member in properties.items()}
     return schema | {"properties": shown, "required": sent}
 
 
 def _without_default(member: Schema) -> Schema:
     return {key: value for key, value in member.items() if key != "default"}
+
+
+def _as_sent(value: Any) -> Any:
+    """Decimals are sent as numbers: an amount that goes as a string is a string before."""
+    match value:
+        case {"type": "string", "format": "decimal"}:
+            return {"type": "number"}
+        case dict():
+            return {key: _as_sent(member) for key, member in value.items()}
+        case list():
+            return [_as_sent(member) for member in value]
+        case _:
+            return value

@@ -172,3 +172,40 @@ class Door:
             raise KeyInvalid
         if key_state(known, self.wall_clock()) == "expired":
             raise KeyExpired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirmDoor:
+    """Where requests come in to a paper broker that is a program of its own: everybody is the same `firm`.
+    Without an `expected` key any is good, but one has to be there.
+    """
+
+    firm: Caller
+    expected: Credentials | None
+    wall_clock: Callable[[], datetime]
+    rate: RateLimit
+
+    def admit(self, given: Credentials, state: dict[str, object], *, scope: str | None) -> Caller:
+        """The firm; `state` learns the key's allowance.
+
+        Raises KeyInvalid and RateLimited.
+        """
+        if self.expected is not None and not _is_same(given, self.expected):
+            raise KeyInvalid
+        now = self.wall_clock()
+        allowance = self.rate.spend(given.key_id, now)
+        state["allowance"] = allowance
+        if allowance.remaining < 0:
+            raise RateLimited(max(1, allowance.reset_at_s - int(now.timestamp())))
+        assert scope is None or scope in self.firm.scopes, "the firm may do everything"
+        return self.firm
+
+    def recheck(self, _key_id: str) -> None:
+        """A firm's key is good as long as the program runs."""
+
+
+def _is_same(given: Credentials, expected: Credentials) -> bool:
+    """Compared whole, in constant time: which half is wrong is not told."""
+    same_id = hmac.compare_digest(given.key_id.encode(), expected.key_id.encode())
+    same_secret = hmac.compare_digest(given.secret.encode(), expected.secret.encode())
+    return same_id and same_secret

@@ -11,9 +11,10 @@ from litestar.params import SkipValidation
 from litestar.response import Response
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
-from trimtab.api.auth import Allowance, Caller, Credentials, Door, credentials
+from trimtab.api.auth import Allowance, Caller, Credentials, Door, FirmDoor, credentials
 from trimtab.api.body import Object, json_object
 from trimtab.api.underway import Underway
+from trimtab.brokers.paper import PaperBroker
 from trimtab.engine.desk import Desk
 
 AnyRequest = Request[object, object, State]
@@ -23,11 +24,12 @@ BODY_MAX_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontDesk:
     """The desk and the door, and where a dialect's callers have their key; routes get everything else
-    from the request.
+    from the request. `paper` is there where the broker is the paper one.
     """
 
     desk: Desk
-    door: Door
+    door: Door | FirmDoor
+    paper: PaperBroker | None = None
     key_in: Callable[[Mapping[str, str]], Credentials] = credentials
     underway: Underway = field(default_factory=Underway)
 

@@ -90,6 +90,12 @@ def _signposts(market: Elsewhere) -> list[HTTPRouteHandler]:
     ]
 
 
+def market_application(front: FrontDesk, paper: PaperBroker) -> Litestar:
+    """The sandbox of a paper broker that is a program of its own: without an engine nothing is settled."""
+    routes = [route for route in ROUTES if route is not settle_now]
+    return sub_application(front, routes, error_response, paper=paper)
+
+
 @get("/sandbox/clock", sync_to_thread=True)
 def show_clock(front: Front, request: AnyRequest) -> ClockOut:
     front.admit(request, None)

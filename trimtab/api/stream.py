@@ -1,7 +1,7 @@
-"""Server-sent events: each reader pulls from the feed at its own pace, and is told of news by the bell.
+"""Server-sent events: each reader pulls from a feed at its own pace, and is told of news by the bell.
 
 Nothing is kept for a reader here: where one was cut off, the id of its last event leads on. What the
-events look like is the dialect's business.
+feed is, and what its events look like, is its own business.
 """
 
 import asyncio
@@ -15,10 +15,8 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 from trimtab.api.auth import KeyExpired, KeyInvalid
 from trimtab.core import ulid
-from trimtab.core.errors import TrimtabError
-from trimtab.engine.desk import Desk
-from trimtab.engine.publish import publish
-from trimtab.store import feed
+from trimtab.core.errors import BrokerDown, TrimtabError
+from trimtab.engine.bell import Bell
 
 log = logging.getLogger(__name__)
 
@@ -112,25 +110,18 @@ class Seat:
 
 
 class Streams:
-    """All streams that this process serves: they share one look at the feed, and end together."""
+    """All streams of one feed that this process serves: they share one look at it, and end together."""
 
-    def __init__(self, desk: Desk, pace: Pace = PACE) -> None:
+    def __init__(self, look: Callable[[], Look], bell: Bell, *, pace: Pace = PACE) -> None:
+        self.look = look
         self.pace = pace
-        self._desk = desk
+        self._bell = bell
         self._seats: dict[Seat, str] = {}
         self._stopping = False
         self._looking = asyncio.Lock()
         self._rung = True
         self._looked_at_s = 0.0
         self._seen: Look | None = None
-
-    def look(self) -> Look:
-        """Publish what waits, and see how far the feed goes. The clock first: what is not in the feed by
-        then comes later.
-        """
-        now = self._desk.clock()
-        publish(self._desk)
-        return Look(head=self._desk.db.read(feed.head), now=now)
 
     async def latest(self) -> Look:
         """A look not older than the last ring of the bell, nor than the time between two looks: however
@@ -161,7 +152,7 @@ class Streams:
         if self._stopping:
             taken.end()
         try:
-            with self._desk.bell.heard_by(wake):
+            with self._bell.heard_by(wake):
                 yield taken
         finally:
             del self._seats[taken]
@@ -252,6 +243,9 @@ class Stream:
             return TOO_SLOW
         except (KeyInvalid, KeyExpired):
             return KEY_GONE
+        except BrokerDown:
+            # A broker that answers nothing does not keep its connections either.
+            return b""
         except Exception:  # the response has begun: all that can be said is that we failed
             log.exception("unforeseen")
             return FAILED

@@ -24,7 +24,6 @@ from trimtab.brokers.broker import (
 )
 from trimtab.brokers.paper_accounts import (
     PaperAccount,
-    insert_account,
     read_account_ids,
     read_accounts,
     read_tenant,
@@ -46,6 +45,8 @@ from trimtab.brokers.paper_faults import Faults, parse_faults
 from trimtab.brokers.paper_ledger import LedgerEntry, read_feed, read_ledger, read_transfer
 from trimtab.brokers.paper_market import (
     Market,
+    cancel_orders,
+    enter_account,
     lock_market,
     read_book,
     read_faults,
@@ -66,7 +67,6 @@ T = TypeVar("T")
 STATUSES = ("ACTIVE", "INACTIVE", "ACCOUNT_CLOSED")
 QUARANTINE = timedelta(seconds=5)
 BATCH = 500
-CANCELED = "canceled on request"
 AMOUNT_PLACES = 18
 
 
@@ -85,13 +85,13 @@ class PaperBroker:
         return self._traits
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
-        return self._ask(lambda tx: _seen_with_orders(tx, account_ids))
+        return self.ask(lambda tx: _seen_with_orders(tx, account_ids))
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
-        return self._ask(lambda tx: read_assets(tx, symbols))
+        return self.ask(lambda tx: read_assets(tx, symbols))
 
     def prices(self, symbols: Collection[str]) -> dict[str, Decimal]:
-        return self._ask(lambda tx: read_prices(tx, symbols))
+        return self.ask(lambda tx: read_prices(tx, symbols))
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
         now = self._clock()
@@ -99,41 +99,27 @@ class PaperBroker:
 
     def lookup(self, orders: Collection[Order]) -> dict[str, OrderReport]:
         ids = [order.client_order_id for order in orders]
-        return self._ask(lambda tx: read_reports(tx, read_orders(tx, ids).values(), faults=read_faults(tx)))
+        return self.ask(lambda tx: read_reports(tx, read_orders(tx, ids).values(), faults=read_faults(tx)))
 
     def cancel(self, orders: Collection[Order]) -> None:
-        now = self._clock()
         ids = [order.client_order_id for order in orders]
-
-        def work(tx: Tx) -> None:
-            market = lock_market(tx, now)
-            if market.faults.outage:
-                raise BrokerDown
-            book = read_matched_book(tx, market, client_order_ids=ids)
-            book.cancel([book.orders[key] for key in ids if key in book.orders], CANCELED)
-            write_book(tx, book)
-
-        self._db.write(work)
+        self.act(lambda tx, market: cancel_orders(tx, market, ids))
 
     def feed(self, since: int) -> Feed:
-        return self._ask(lambda tx: read_feed(tx, since))
+        return self.ask(lambda tx: read_feed(tx, since))
 
     def wallet(self, owner: str, tenant_id: str, *, index: int) -> str:
         account_id = wallet_id(owner, tenant_id, index=index)
         new = PaperAccount(account_id=account_id, tenant_id=tenant_id, status="ACTIVE", cash=ZERO)
-        now = self._clock()
 
-        def work(tx: Tx) -> None:
-            market = lock_market(tx, now)
-            if market.faults.outage:
-                raise BrokerDown
+        def work(tx: Tx, market: Market) -> None:
             if read_tenant(tx, account_id) is None:
-                _open(tx, market, new)
+                enter_account(tx, market, new)
 
-        self._db.write(work)
+        self.act(work)
         return account_id
 
-    def _ask(self, question: Callable[[Tx], T]) -> T:
+    def ask(self, question: Callable[[Tx], T]) -> T:
         """Answer from a snapshot, after matching what is due."""
         now = self._clock()
 
@@ -149,6 +135,18 @@ class PaperBroker:
 
         answer = self._db.read(look)
         return self._db.write(match) if answer is None else answer[0]
+
+    def act(self, deed: Callable[[Tx, Market], T]) -> T:
+        """Do something in the market while nobody else does. Raises BrokerDown during an outage."""
+        now = self._clock()
+
+        def work(tx: Tx) -> T:
+            market = lock_market(tx, now)
+            if market.faults.outage:
+                raise BrokerDown
+            return deed(tx, market)
+
+        return self._db.write(work)
 
     def open_account(
         self, account_id: str, tenant_id: str, *, cash: Decimal, positions: Mapping[str, Decimal]
@@ -170,7 +168,7 @@ class PaperBroker:
             positions=dict(positions),
         )
 
-        self._db.write(lambda tx: _open(tx, lock_market(tx, now), account))
+        self._db.write(lambda tx: enter_account(tx, lock_market(tx, now), account))
 
     def account(self, account_id: str) -> Account:
         """The account as it is, also during an outage; NotFound if there is none."""
@@ -325,14 +323,6 @@ def _submit(tx: Tx, orders: Sequence[Order], *, now: datetime) -> list[Outcome]:
         Accepted(reports[answer.client_order_id]) if isinstance(answer, PaperOrder) else answer
         for answer in answers
     ]
-
-
-def _open(tx: Tx, market: Market, account: PaperAccount) -> None:
-    refuse_former(tx, account.positions)
-    book = read_book(tx, market)
-    insert_account(tx, account)
-    book.open_account(account)
-    write_book(tx, book)
 
 
 def _account_in(book: Book, account_id: str) -> PaperAccount:

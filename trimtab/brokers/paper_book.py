@@ -24,6 +24,11 @@ BUY_NOTIONAL_MIN = Decimal(1)
 REST_DELAY_MIN = timedelta(seconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class NotCovered(Refused):
+    """Refused for want of cash or shares."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Book:
     """What one transaction works on: its accounts with their open orders, and what it has changed."""
@@ -31,6 +36,7 @@ class Book:
     now: datetime
     faults: Faults
     seq: int
+    stamp: int
     accounts: dict[str, PaperAccount]
     listings: dict[str, Listing]
     orders: dict[str, PaperOrder]
@@ -58,6 +64,7 @@ class Book:
                     account_id=account.account_id,
                     symbol=symbol,
                     quantity=quantity,
+                    price=self.listings[symbol].price if symbol in self.listings else None,
                 )
             )
 
@@ -105,6 +112,10 @@ class Book:
         why = self._why_not(order)
         if why is not None:
             return Refused(why)
+        price = self.listings[order.symbol].price_for(order)
+        why = self._why_not_covered(order, self.accounts[order.account_id], price=price)
+        if why is not None:
+            return NotCovered(why)
         placed = self._place(order)
         if order.symbol in self.faults.reject:
             self._reject(placed)
@@ -137,9 +148,7 @@ class Book:
             return f"asset {order.symbol} has a split that is not complete"
         if listing.price is None:
             return f"asset {order.symbol} has no price"
-        return _why_no_such_amount(order, listing) or self._why_not_covered(
-            order, account, price=listing.price_for(order)
-        )
+        return _why_no_such_amount(order, listing)
 
     def _why_not_covered(self, order: Order, account: PaperAccount, *, price: Decimal) -> str | None:
         """Orders that are open have first call on cash and shares."""
@@ -152,26 +161,33 @@ class Book:
             if quantity == 0:
                 return f"${plain(order.notional)} is less than the smallest part of a share"
         if order.side is Side.SELL:
-            free = account.positions.get(order.symbol, ZERO) - sum(
-                self._reserved_shares(other)
-                for other in account.open_orders.values()
-                if other.side is Side.SELL and other.symbol == order.symbol
-            )
+            free = self.free_shares(account, order.symbol)
             if quantity > free:
                 return f"only {plain(max(free, ZERO))} shares of {order.symbol} are free to be sold"
             return None
         cost = quantity * price if order.notional is None else order.notional
-        free = account.cash - self._reserved_cash(account)
+        free = self.free_cash(account)
         return f"costs ${plain(cost)}, only ${plain(max(free, ZERO))} is free" if cost > free else None
 
-    def _reserved_cash(self, account: PaperAccount) -> Decimal:
-        reserved = ZERO
-        for order in account.open_orders.values():
-            if order.side is Side.BUY:
-                reserved += order.cost_at(self.listings[order.symbol].price_for(order))
-        return reserved
+    def free_cash(self, account: PaperAccount) -> Decimal:
+        """What open buys do not lay claim to; below zero if prices have risen since they were accepted."""
+        claims = (
+            order.cost_at(self.listings[order.symbol].price_for(order))
+            for order in account.open_orders.values()
+            if order.side is Side.BUY
+        )
+        return account.cash - sum(claims, ZERO)
 
-    def _reserved_shares(self, order: PaperOrder) -> Decimal:
+    def free_shares(self, account: PaperAccount, symbol: str) -> Decimal:
+        """What open sells do not lay claim to."""
+        claims = (
+            self._claimed_shares(order)
+            for order in account.open_orders.values()
+            if order.side is Side.SELL and order.symbol == symbol
+        )
+        return account.positions.get(symbol, ZERO) - sum(claims, ZERO)
+
+    def _claimed_shares(self, order: PaperOrder) -> Decimal:
         price = self.listings[order.symbol].price_for(order)
         # At no price at all it will be canceled.
         return order.left_at(price) if price else ZERO
@@ -266,6 +282,7 @@ class Book:
                 price=price,
                 amount=amount,
                 execution_id=f"{order.broker_order_id}:{order.executions}",
+                position=self.accounts[order.account_id].positions.get(order.symbol, ZERO),
             )
         )
 

@@ -31,6 +31,8 @@ ENTRY_COLUMNS = (
     "reason",
     "ratio",
     "new_symbol",
+    "position",
+    "stamp",
 )
 
 
@@ -56,7 +58,8 @@ class LedgerEntry:
 
     A corporate action is a fact of the market (its account is empty): its kind is the `reason`, its terms
     are `ratio`, `new_symbol` or the dollars per share in `price`. What it changes in each account follows
-    it, under the same `ref`: by how many shares a split, how many shares all others.
+    it, under the same `ref`: by how many shares a split, how many shares all others. `position` is what
+    the account holds of the symbol after an execution.
     """
 
     seq: int
@@ -76,10 +79,12 @@ class LedgerEntry:
     reason: str | None = None
     ratio: Decimal | None = None
     new_symbol: str | None = None
+    position: Decimal | None = None
 
 
-def insert_entries(tx: Tx, entries: Iterable[LedgerEntry]) -> None:
-    tx.insert("ledger", ENTRY_COLUMNS, rows=[_entry_row(entry) for entry in entries])
+def insert_entries(tx: Tx, entries: Iterable[LedgerEntry], *, stamp: int) -> None:
+    """Write facts, with the millisecond that the ids of their events bear."""
+    tx.insert("ledger", ENTRY_COLUMNS, rows=[(*_entry_row(entry), stamp) for entry in entries])
 
 
 def read_executions(tx: Tx, client_order_ids: Collection[str]) -> dict[str, list[Execution]]:
@@ -149,10 +154,10 @@ def _transfer(row: Row) -> Transfer:
 
 
 def read_ledger(tx: Tx) -> list[LedgerEntry]:
-    return [_entry(row) for row in tx.rows("SELECT * FROM ledger ORDER BY seq")]
+    return [entry_of(row) for row in tx.rows("SELECT * FROM ledger ORDER BY seq")]
 
 
-def _entry(row: Row) -> LedgerEntry:
+def entry_of(row: Row) -> LedgerEntry:
     return LedgerEntry(
         seq=row["seq"],
         at=instant(row["at"]),
@@ -171,6 +176,7 @@ def _entry(row: Row) -> LedgerEntry:
         reason=row["reason"],
         ratio=_decimal(row["ratio"]),
         new_symbol=row["new_symbol"],
+        position=_decimal(row["position"]),
     )
 
 
@@ -193,6 +199,7 @@ def _entry_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.reason,
         entry.ratio,
         entry.new_symbol,
+        entry.position,
     )
 
 

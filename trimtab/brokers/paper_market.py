@@ -6,11 +6,12 @@ pass a number that is not committed yet), and no other row needs a lock.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trimtab.brokers.broker import OrderReport
-from trimtab.brokers.paper_accounts import read_accounts, update_holdings
+from trimtab.brokers.paper_accounts import PaperAccount, insert_account, read_accounts, update_holdings
+from trimtab.brokers.paper_actions import refuse_former
 from trimtab.brokers.paper_assets import read_listings
 from trimtab.brokers.paper_book import Book
 from trimtab.brokers.paper_faults import Faults, stored_faults
@@ -23,22 +24,41 @@ from trimtab.brokers.paper_orders import (
     read_orders,
     update_orders,
 )
-from trimtab.database import Tx, micros
+from trimtab.database import Row, Tx, micros
+
+MICROS_PER_STAMP = 1000
+CANCELED = "canceled on request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """The market at a moment: the ledger's last number, and the faults."""
+    """The market at a moment: the ledger's last number, the faults, and the millisecond for its events,
+    which never falls.
+    """
 
     now: datetime
     seq: int
     faults: Faults
+    stamp: int
 
 
 def lock_market(tx: Tx, now: datetime) -> Market:
     """Keep every other writer out until the end of the transaction."""
-    row = tx.rows("SELECT last_seq, faults FROM market WHERE id = 1 FOR UPDATE")[0]
-    return Market(now=now, seq=row["last_seq"], faults=stored_faults(row["faults"]))
+    return _market(tx.rows("SELECT * FROM market WHERE id = 1 FOR UPDATE")[0], now)
+
+
+def read_market(tx: Tx, now: datetime) -> Market:
+    """The market as a snapshot shows it."""
+    return _market(tx.rows("SELECT * FROM market")[0], now)
+
+
+def _market(row: Row, now: datetime) -> Market:
+    return Market(
+        now=now,
+        seq=row["last_seq"],
+        faults=stored_faults(row["faults"]),
+        stamp=max(row["stamp"], micros(now) // MICROS_PER_STAMP),
+    )
 
 
 def read_faults(tx: Tx) -> Faults:
@@ -85,6 +105,7 @@ def read_book(
         now=market.now,
         faults=market.faults,
         seq=market.seq,
+        stamp=market.stamp,
         accounts=accounts,
         listings=read_listings(tx, {*symbols, *(order.symbol for order in orders.values())}),
         orders=orders,
@@ -115,12 +136,32 @@ def write_book(tx: Tx, book: Book) -> None:
     """Write what the book has changed."""
     if not book.entries:
         return
-    insert_entries(tx, book.entries)
+    insert_entries(tx, book.entries, stamp=book.stamp)
     insert_orders(tx, book.placed)
     placed = {order.client_order_id for order in book.placed}
     update_orders(tx, [order for key, order in book.changed.items() if key not in placed])
     update_holdings(tx, book.accounts.values())
-    tx.execute("UPDATE market SET last_seq = :seq", seq=book.seq)
+    tx.execute("UPDATE market SET last_seq = :seq, stamp = :stamp", seq=book.seq, stamp=book.stamp)
+
+
+def enter_account(tx: Tx, market: Market, account: PaperAccount) -> Market:
+    """A new account with what it begins with; the market after it."""
+    refuse_former(tx, account.positions)
+    book = read_book(tx, market, symbols=account.positions)
+    insert_account(tx, account)
+    book.open_account(account)
+    write_book(tx, book)
+    return replace(market, seq=book.seq)
+
+
+def cancel_orders(tx: Tx, market: Market, client_order_ids: Collection[str]) -> list[PaperOrder]:
+    """Cancel those of them that are still open once what is due was matched; they are returned."""
+    book = read_matched_book(tx, market, client_order_ids=client_order_ids)
+    found = [book.orders[key] for key in client_order_ids if key in book.orders]
+    canceled = [order for order in found if order.state.is_open]
+    book.cancel(canceled, CANCELED)
+    write_book(tx, book)
+    return canceled
 
 
 def read_reports(tx: Tx, orders: Collection[PaperOrder], *, faults: Faults) -> dict[str, OrderReport]:

@@ -112,6 +112,19 @@ class LedgerOrder:
     canceled_at: datetime | None
 
 
+def name_of(account_id: str, client_order_id: str) -> str:
+    """What an order is called that the owner of an account sent himself. Named after its account, two
+    clients may use one id, nobody can take an id that Trimtab's engine will use, and the ledger tells the
+    two apart.
+    """
+    return f"{account_id}:{client_order_id}"
+
+
+def client_id_of(order: PaperOrder) -> str:
+    """The id that its sender gave it."""
+    return order.client_order_id.removeprefix(name_of(order.account_id, ""))
+
+
 def broker_order_id(client_order_id: str) -> str:
     return str(uuid5(ORDER_NAMESPACE, client_order_id))
 
@@ -184,7 +197,7 @@ def _ledger_order(order: PaperOrder) -> LedgerOrder:
         average = divide_down(order.filled_value, order.filled_quantity, to_places=PRICE_PLACES)
     return LedgerOrder(
         seq=order.seq,
-        client_order_id=order.client_order_id,
+        client_order_id=client_id_of(order),
         id=order.broker_order_id,
         account_id=order.account_id,
         symbol=order.symbol,
@@ -201,10 +214,10 @@ def _ledger_order(order: PaperOrder) -> LedgerOrder:
 
 
 def _orders(rows: Iterable[Row]) -> dict[str, PaperOrder]:
-    return {row["client_order_id"]: _order(row) for row in rows}
+    return {row["client_order_id"]: order_of(row) for row in rows}
 
 
-def _order(row: Row) -> PaperOrder:
+def order_of(row: Row) -> PaperOrder:
     return PaperOrder(
         seq=row["seq"],
         client_order_id=row["client_order_id"],
