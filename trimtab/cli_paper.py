@@ -13,7 +13,7 @@ from trimtab.cli_output import show_line
 from trimtab.core.errors import CannotStart
 from trimtab.lock import only_one_server
 from trimtab.server import serve_paper
-from trimtab.settings import Settings, read_settings
+from trimtab.settings import PAPER, Settings, read_settings
 
 PORT_DEFAULT = 8001
 PORT_MAX = 65535
@@ -39,7 +39,9 @@ def paper(
 
     Example: trimtab paper --port 9000 --database market.db
     """
-    settings = dataclasses.replace(read_settings(), port=port, database_url=_address(database), sandbox=True)
+    settings = dataclasses.replace(
+        read_settings(), broker=PAPER, port=port, database_url=_address(database), sandbox=True
+    )
     expected = _expected(settings)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("trimtab").setLevel(logging.INFO)

@@ -191,8 +191,6 @@ class Settings:
     v2_cooldown_s: int
     v2_cooldown_after_failure: bool
     evaluation_days: int
-    alpaca_key_id: str
-    alpaca_secret: str
 
     @property
     def is_loopback(self) -> bool:
@@ -320,8 +318,6 @@ def _checked(values: Mapping[str, str]) -> Settings:
         v2_cooldown_s=read("TRIMTAB_V2_COOLDOWN_S", _seconds, expected="whole seconds, 0 or more"),
         v2_cooldown_after_failure=read("TRIMTAB_V2_COOLDOWN_AFTER_FAILURE", _flag, expected="0 or 1"),
         evaluation_days=read("TRIMTAB_EVALUATION_DAYS", _days, expected=f"whole days, 1 to {DAYS_MAX}"),
-        alpaca_key_id=values["TRIMTAB_ALPACA_KEY_ID"],
-        alpaca_secret=values["TRIMTAB_ALPACA_SECRET"],
     )
 
 
