@@ -178,7 +178,8 @@ def test_c13(stage: Stage) -> None:
     """Outcomes come one for each order, in the order of sending."""
     orders = [stage.sell("1"), stage.buy("1000000"), stage.buy()]
     outcomes = stage.broker.submit(orders)
-    assert [type(outcome) for outcome in outcomes] == [Accepted, Refused, Accepted]
+    expected = (Accepted, Refused, Accepted)
+    assert [isinstance(o, kind) for o, kind in zip(outcomes, expected, strict=True)] == [True] * 3
     accepted = [o.report.client_order_id for o in outcomes if isinstance(o, Accepted)]
     assert accepted == [orders[0].client_order_id, orders[2].client_order_id]
 
