@@ -115,7 +115,7 @@ def old_copy(site: Site, scenario: Scenario) -> Iterator[tuple[World, Place]]:
 @contextmanager
 def restored(world: World, place: Place, scenario: Scenario) -> Iterator[World]:
     """The copy in the place of the world, at the same time and broker."""
-    with world_at(place, scenario.setup, clock=world.clock, series=2) as other:
+    with world_at(place, scenario.setup, clock=world.clock, series=3) as other:
         other.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
         yield other
 
@@ -179,6 +179,36 @@ def test_a_planned_run_that_later_runs_have_overtaken_ends_and_its_account_is_no
                 assert (overtaken.state, overtaken.reason) == (RunState.CANCELED, OVERTAKEN)
                 assert copy.record("ann").held is None
                 assert overtaken.orders_sent == 3
+                copy.require_sound()
+
+
+def test_a_planned_run_is_overtaken_by_a_forgotten_order_that_still_works(sqlite_site: SqliteSite) -> None:
+    """Else it would end when the order has been executed, in an account that then is not what it left, and
+    that would be held until a person looked.
+    """
+    scenario = SCENARIOS["full"]
+    with prepared(sqlite_site, scenario) as (place, clock), sqlite_site.copy(place) as live:
+        with world_at(live, scenario.setup, clock=clock, series=1) as world:
+            world.paper.set_faults({"fill_delay_s": 30})
+            world.settle()
+        with sqlite_site.copy(live) as old, world_at(live, scenario.setup, clock=clock, series=2) as world:
+            Machine(world=world).work_on()
+            world.change(world.strategies()[0], targets=targets(SPY="100"))
+            world.request("ann")
+            world.settle()
+            clock.forward(30)
+            world.settle()
+            (account,) = world.broker.accounts(["ann"]).values()
+            assert account.working, "an order that the copy knows nothing of"
+            with restored(world, Place(old.main_url, live.paper_url), scenario) as copy:
+                copy.settle()
+                overtaken = copy.runs("ann")[0]
+                assert (overtaken.state, overtaken.reason) == (RunState.CANCELED, OVERTAKEN)
+                copy.paper.set_faults({})
+                copy.clock.forward(30)
+                Machine(world=copy).work_on()
+                assert copy.holdings("ann") == scenario.holdings["ann"]
+                assert copy.record("ann").held is None
                 copy.require_sound()
 
 

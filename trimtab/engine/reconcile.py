@@ -147,8 +147,8 @@ def _as_sent(found: _Found) -> Order:
 
 
 def _end_overtaken(turn: Turn) -> Effects[None]:
-    """End planned runs that have no order open, and whose account is not what they left: the broker went
-    on without them, and is right.
+    """End planned runs that have no order open, and whose account is not what they left, or will not be
+    once the order of a later run has been executed: the broker went on without them, and is right.
     """
     planned = yield from read(partial(_planned, turn=turn))
     known = [order for case in planned for order in case.orders if order.state.may_change]
@@ -161,7 +161,7 @@ def _end_overtaken(turn: Turn) -> Effects[None]:
     changes = [
         Change(run=case.run, state=RunState.CANCELED, stop=RunState.CANCELED, reason=OVERTAKEN)
         for case in planned
-        if _is_overtaken(case, accounts.get(case.run.account_id))
+        if _is_overtaken(turn, case, accounts.get(case.run.account_id))
     ]
     turn.finished |= yield from turn.commit(lambda tx: runs.change(tx, changes, turn.now))
 
@@ -171,9 +171,13 @@ def _planned(tx: Tx, turn: Turn) -> list[Case]:
     return [case for case in cases if case.plan is not None]
 
 
-def _is_overtaken(case: Case, account: Account | None) -> bool:
+def _is_overtaken(turn: Turn, case: Case, account: Account | None) -> bool:
     assert case.plan is not None, "only planned runs are"
-    if account is None or account.working or any(order.state.is_open for order in case.orders):
+    if account is None or any(order.state.is_open for order in case.orders):
         return False
+    if account.working:
+        # What a later run sent changes the account sooner or later; an order of this one is its own.
+        ours = {_of_any_leg(case, leg.number, now=turn.now).client_order_id for leg in case.plan.legs}
+        return not account.working <= ours
     before = traded(case.run, case.plan, orders=case.orders)
     return disagreement(before, account.holdings, overtaken=True) is not None
