@@ -374,6 +374,23 @@ def test_what_buys_of_this_run_have_taken_is_not_spent_again() -> None:
     assert short == Submit(BUYING, (order(BUY_C, notional=Decimal("40.00")),), ())
 
 
+@pytest.mark.parametrize(("drops_duplicates", "left"), [(True, "60"), (False, "40")])
+def test_the_dollars_of_a_buy_that_may_surface_are_not_spent_again(
+    left: str, *, drops_duplicates: bool
+) -> None:
+    """The sale brought 50: 110 are there, 50 must stay. Of the 60, B was to take 20 and was given up."""
+    given_up = order(BUY_B, OrderState.ABANDONED, notional=Decimal(20))
+    sold_badly = filled(SELL_A, "2", "50")
+    known = facts(
+        orders=(sold_badly, given_up),
+        basis=looked(holdings("110", A="8", B="2")),
+        drops_duplicates=drops_duplicates,
+    )
+    step = decide(run(BUYING), known, now=START)
+    assert isinstance(step, Submit)
+    assert [each.notional for each in step.orders] == [Decimal(left)]
+
+
 def test_the_smallest_order_of_a_run_is_the_one_it_was_planned_with() -> None:
     """$60 and a reserve of $50 were planned with orders of at least $7."""
     buy = replace(BUY_B, number=0, notional=Decimal("10.00"))

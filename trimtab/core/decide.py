@@ -267,13 +267,17 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
 def _budget(facts: Facts, plan: Plan) -> Decimal:
     """Dollars that buys may still spend: executed proceeds plus free cash, less what buys took.
 
-    Money that came in during the run is not the run's to spend; money that went out is gone.
+    Money that came in during the run is not the run's to spend; money that went out is gone. Where duplicates
+    are not dropped, a buy that was given up may surface: its dollars wait for it.
     """
     assert facts.basis is not None
     proceeds = sum((o.filled_value for o in facts.orders if o.side is Side.SELL), ZERO)
     bought = sum((o.filled_value for o in facts.orders if o.side is Side.BUY), ZERO)
     cash = min(facts.basis.holdings.cash + bought, plan.holdings.cash + proceeds)
-    return cash - plan.reserve - bought
+    doubtful = () if facts.drops_duplicates else facts.orders
+    given_up = [o for o in doubtful if o.side is Side.BUY and o.state is OrderState.ABANDONED]
+    waiting = sum(((o.notional or ZERO) - o.filled_value for o in given_up), ZERO)
+    return cash - plan.reserve - bought - waiting
 
 
 def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | None) -> Finish:
