@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from tests.simulator.conduct import Sending
 from tests.simulator.market import Market, Placed
 from tests.simulator.weather import QUARANTINE_S, SEND_WITHIN_S, Duplicates
 from trimtab.brokers.broker import (
@@ -55,7 +56,10 @@ class SimulatedBroker:
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
         self._begin("accounts", account_ids)
-        return {key: self._account(key) for key in sorted(account_ids) if key in self.market.books}
+        shown = {key: self._account(key) for key in sorted(account_ids) if key in self.market.books}
+        now = self.market.time.now
+        self.market.looks.extend((now, key, account.holdings.positions) for key, account in shown.items())
+        return shown
 
     def _account(self, account_id: str) -> Account:
         if self.market.happens("account late"):
@@ -78,7 +82,12 @@ class SimulatedBroker:
         return {s: self.market.prices[s] for s in sorted(symbols) if s in self.market.prices}
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
-        return [self._submit(order) for order in orders]
+        return [self._noted(order, self._submit(order)) for order in orders]
+
+    def _noted(self, order: Order, outcome: Outcome) -> Outcome:
+        said = outcome.reason if isinstance(outcome, Refused) else type(outcome).__name__
+        self.market.sendings.append(Sending(order.client_order_id, order.sent_at, said))
+        return outcome
 
     def _submit(self, order: Order) -> Outcome:
         market, time = self.market, self.market.time
@@ -167,6 +176,7 @@ class SimulatedBroker:
         ids = sorted(order.client_order_id for order in orders)
         self._begin("cancel", ids)
         for key in ids:
+            self.market.cancels.setdefault(key, self.market.time.now)
             for one in self.market.placed.get(key, []):
                 self._cancel(one)
 

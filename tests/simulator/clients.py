@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -28,9 +28,11 @@ MIXES: tuple[Mapping[str, str], ...] = (
     {"SPY": "60", "TLT": "40"},
     {"IWM": "100"},
     {"GLD": "34", "IWM": "33", "TLT": "33"},
+    {"SPY": "40", "TLT": "35", "cash": "25"},
 )
 ACCOUNTS = (1, 1, 2, 2, 3, 5, 8)
 AGAIN_MAX = 3
+PAUSED_S = 10
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Promises:
     canceled: dict[str, datetime] = field(default_factory=dict)
     freezes: list[tuple[Freeze, datetime]] = field(default_factory=list)
     thaws: dict[str, datetime] = field(default_factory=dict)
+    pauses: list[tuple[str, datetime, datetime]] = field(default_factory=list)
     forgotten: tuple[datetime, datetime] | None = None
 
     def forget_since(self, copied_at: datetime, *, now: datetime) -> None:
@@ -91,9 +94,9 @@ class Clients:
         definition = Definition(targets=targets(**MIXES[mix]), conditions=(OnUpdate(),), cooldown_days=0)
         return StrategyDraft(name="mix", description="", definition=definition, calendar=self.desk.calendar)
 
-    def plan(self) -> None:
-        """Choose who does what, and when; most of it while the first runs are under way."""
-        doings: Mapping[str, Callable[[], None]] = {
+    @property
+    def _doings(self) -> Mapping[str, Callable[[], None]]:
+        return {
             "cancel": self._cancel,
             "manual run": self._ask_for_a_run,
             "raise cash": self._raise_cash,
@@ -103,7 +106,17 @@ class Clients:
             "freeze": self._freeze,
             "transfers": self._transfer,
         }
-        for name, action in doings.items():
+
+    def meanwhile(self) -> None:
+        """Do something this very instant, between two effects of a worker: half of the time a freeze."""
+        doings = self._doings
+        names = ["freeze"] * len(doings) + [*doings]
+        name = names[self.market.tape.choice("meanwhile", len(names))]
+        self._do(name, doings[name])
+
+    def plan(self) -> None:
+        """Choose who does what, and when; most of it while the first runs are under way."""
+        for name, action in self._doings.items():
             for _ in range(AGAIN_MAX):
                 if self.market.happens(name):
                     part = self.market.tape.choice("moment", MOMENTS) / MOMENTS
@@ -188,8 +201,17 @@ class Clients:
         enrollment_id = self._enrollment(self._anyone())
         if enrollment_id is not None:
             enrollment_actions.pause(self.desk, TENANT, enrollment_id)
-            resume = partial(enrollment_actions.resume, self.desk, TENANT, enrollment_id)
-            self.market.time.after(10, lambda: self._do("resume enrollment", lambda: ignore(resume())))
+            now = self.market.time.now
+            self.promises.pauses.append((enrollment_id, now, now + timedelta(seconds=PAUSED_S)))
+            self.market.time.after(
+                PAUSED_S, lambda: self._do("resume enrollment", lambda: self._resume(enrollment_id))
+            )
+
+    def _resume(self, enrollment_id: str) -> None:
+        enrollment_actions.resume(self.desk, TENANT, enrollment_id)
+        now = self.market.time.now
+        pauses = self.promises.pauses
+        self.promises.pauses = [(key, since, min(until, now)) for key, since, until in pauses]
 
     def _freeze(self) -> None:
         """An account, a symbol, or everything of the tenant; lifted when all is calm again, or sooner."""

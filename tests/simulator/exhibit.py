@@ -1,15 +1,20 @@
 """Both sides of a simulated world collected for the checker."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 
 from tests.engine.desks import EVERYTHING, HISTORY, TENANT
 from tests.simulator.checker import Exhibit, Stop
 from tests.simulator.clients import Promises
+from tests.simulator.conduct import Conduct
 from tests.simulator.market import Market
 from trimtab.database import Tx, instant
-from trimtab.engine.desk import Desk
+from trimtab.engine.desk import Desk, drive
 from trimtab.engine.publish import publish
-from trimtab.store import feed, shards
+from trimtab.engine.work import work
+from trimtab.store import feed, holdings, shards
 from trimtab.store.evidence import read_evidence
 from trimtab.store.feed import RunEvent
 
@@ -37,6 +42,45 @@ def collect(desk: Desk, market: Market, *, promises: Promises, surfaces: bool) -
         surfaces=surfaces,
         forgotten=_forgotten(market, promises),
         is_restored=promises.forgotten is not None,
+    )
+
+
+def unmirrored(desk: Desk, market: Market) -> Iterator[tuple[str, str]]:
+    """Accounts that a last evaluation, on a quiet day, does not see as they are: between runs the broker is
+    right (decisions page, 28). An account that was shown late stays as it was shown until it changes again.
+    """
+    if market.weather.rate("account late"):
+        return
+    for shard in desk.db.read(shards.numbers):
+        drive(work(desk, shard), desk)
+        block = desk.db.read(partial(holdings.read, shard=shard)).block
+        for account_id in desk.db.read(partial(shards.account_ids, shard=shard)):
+            there = market.account(market.books[account_id]).holdings
+            here = None
+            if account_id in block.account_ids:
+                here = block.holdings(block.account_ids.index(account_id))
+            if here != there:
+                yield "the mirror", f"{account_id} has {there}, the mirror shows {here}"
+
+
+def witnessed(exhibit: Exhibit, desk: Desk, *, market: Market, promises: Promises) -> Conduct:
+    rows = desk.db.read(lambda tx: tx.rows("SELECT id, orders_sent, amount FROM runs"))
+    return Conduct(
+        evidence=exhibit.evidence,
+        facts=exhibit.facts,
+        faults=frozenset(market.weather.rates),
+        surfaces=exhibit.surfaces,
+        drops_duplicates=exhibit.drops_duplicates,
+        workers=market.weather.workers,
+        caps=desk.caps,
+        sendings=market.sendings,
+        prices=market.quoted,
+        cancels=market.cancels,
+        looks=market.looks,
+        stops=[(s.account_id, s.begins_at, s.ends_at) for s in exhibit.stops if s.symbol is None],
+        paused=promises.pauses,
+        counted={row["id"]: row["orders_sent"] for row in rows},
+        amounts={row["id"]: Decimal(row["amount"] or 0) for row in rows},
     )
 
 

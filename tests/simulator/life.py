@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 
 from tests.simulator.checker import broken
+from tests.simulator.conduct import misconduct
 from tests.simulator.database import memory_database
-from tests.simulator.exhibit import collect
+from tests.simulator.exhibit import collect, unmirrored, witnessed
 from tests.simulator.tape import Script, Seed, Tape
 from tests.simulator.weather import Profile
 from tests.simulator.workers import Wrong
@@ -71,6 +73,7 @@ def _check(world: SimulatedWorld, profile: Profile) -> None:
         world.time.tag(f"ended {run.state}{'*' * run.adjusted}")
         sent = any(order.run_id == run.id for order in exhibit.evidence.orders)
         world.time.tag(f"ended {run.state} {'with' if sent else 'without'} orders")
-    for rule, witness in broken(exhibit):
+    conduct = witnessed(exhibit, world.desk, market=world.market, promises=world.promises)
+    for rule, witness in chain(broken(exhibit), misconduct(conduct), unmirrored(world.desk, world.market)):
         if profile.rules is None or rule in profile.rules:
             raise Wrong(rule, witness)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
+from tests.simulator.conduct import Sending
 from tests.simulator.ledger import Fact
 from tests.simulator.tape import Tape
 from tests.simulator.timeline import Timeline
@@ -84,6 +85,10 @@ class Market:
     sent_at: dict[str, datetime] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     feed: list[str | Transfer] = field(default_factory=list)
+    sendings: list[Sending] = field(default_factory=list)
+    quoted: list[tuple[datetime, str, Decimal | None]] = field(default_factory=list)
+    cancels: dict[str, datetime] = field(default_factory=dict)
+    looks: list[tuple[datetime, str, Mapping[str, Decimal]]] = field(default_factory=list)
     calm: bool = False
     _orders: int = 0
     _executions: int = 0
@@ -94,6 +99,14 @@ class Market:
             return False
         self.time.tag(fault)
         return True
+
+    def quote(self, symbol: str, price: Decimal | None) -> None:
+        """The symbol's price from now on; None: nobody says it, though it is still traded at the last one."""
+        self.quoted.append((self.time.now, symbol, price))
+        if price is None:
+            self.prices.pop(symbol, None)
+        else:
+            self.last[symbol] = self.prices[symbol] = price
 
     def open_account(self, account_id: str, cash: Decimal, positions: Mapping[str, Decimal]) -> None:
         book = self.books[account_id] = Book(account_id, cash, dict(positions))
@@ -310,7 +323,8 @@ class Market:
     def calm_down(self) -> None:
         """Faults are over: prices and accounts are back, and what works at the market is executed soon."""
         self.calm = True
-        self.prices = dict(self.last)
+        for symbol, price in self.last.items():
+            self.quote(symbol, price)
         for account_id, book in self.books.items():
             if book.status != "ACTIVE":
                 self.set_status(account_id, "ACTIVE")

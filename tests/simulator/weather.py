@@ -43,8 +43,9 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "lookup late": MILD,
     "account blocked": SOMETIMES,
     "price gone": SOMETIMES,
-    "price moves": SOMETIMES,
+    "price moves": (0, 0, 0, 300),
     "transfers": (0, 0, 300),
+    "caps": SOMETIMES,
     # Our own machines.
     "crash": (0, 0, 10, 30, 60),
     "pause": (0, 0, 0, 10, 40),
@@ -58,6 +59,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "leave": (0, 0, 200),
     "pause enrollment": (0, 0, 200),
     "freeze": (0, 0, 300),
+    "meanwhile": (0, 0, 10, 40),
     # Switched on by a profile only.
     "surfaces late": (0,),
     "restore": (0,),
@@ -76,6 +78,9 @@ SAFETY = frozenset(
     | {"ids name legs", "legal states", "kill switch"}
 )
 """The rules that hold even at a broker that breaks its word."""
+
+UNSTEADY = frozenset({"crash", "pause", "takeover", "slow", "call fails", "endpoint dead"})
+"""What keeps our own machines from doing in time what they should."""
 
 
 class Duplicates(StrEnum):
@@ -142,6 +147,19 @@ PROFILES: Mapping[str, Profile] = {
             rates={"surfaces late": (500,), "request late": (300,)},
             duplicates=(Duplicates.DROPPED,),
             rules=SAFETY,
+        ),
+        Profile(
+            name="limits",
+            rates={"caps": (1000,), "price moves": (1000,), "slow": (0, 100), "pause": (0, 20)},
+        ),
+        Profile(
+            name="clients",
+            rates={"meanwhile": (100, 200), "request lost": (0, 300), "no room": (0, 300)},
+        ),
+        Profile(
+            name="steady",
+            rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
+            workers=(1,),
         ),
         Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )

@@ -49,6 +49,7 @@ class Watch:
     before_send: Callable[[Order], None]
     may_write: Callable[[int, Callable[[], Any]], Any]
     rouse: Callable[[], None]
+    meanwhile: Callable[[], None]
     taken: Callable[["Worker"], None]
 
 
@@ -163,6 +164,8 @@ class Worker:
         if self.market.happens("crash", f"crash before {self.label}", times=times):
             self.die()
             return
+        if self.market.happens("meanwhile", f"meanwhile {self.label}"):
+            self.watch.meanwhile()
         effects = self.effects
         if isinstance(self.effect, Send):
             self._send_one(self.effect)

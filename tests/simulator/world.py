@@ -19,7 +19,7 @@ from tests.simulator.timeline import Timeline
 from tests.simulator.weather import QUARANTINE_S, Profile, draw_weather
 from tests.simulator.workers import Watch, Worker, Wrong
 from trimtab.core.enrollment import EvaluationPolicy
-from trimtab.core.gate import NO_CAPS
+from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
 from trimtab.database import Database
@@ -32,6 +32,7 @@ FINAL_WITHIN_S = QUARANTINE_S + 60
 AFTERWARDS_S = 700
 PRICES = {"SPY": "400", "TLT": "100", "GLD": "200", "IWM": "31.25"}
 SYMBOLS = tuple(PRICES)
+MOVES_MAX = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,15 +43,20 @@ class SimulatedWorld:
     market: Market
     broker: SimulatedBroker
     desk: Desk
+    clients: Clients = field(init=False)
     workers: list[Worker] = field(default_factory=list)
     copied_at: datetime = MONDAY
-    promises: Promises = field(default_factory=Promises)
+
+    def __post_init__(self) -> None:
+        self.clients = Clients(desk=self.desk, market=self.market, rouse=self.rouse, storm_s=STORM_S)
+
+    @property
+    def promises(self) -> Promises:
+        return self.clients.promises
 
     def live(self) -> None:
         """From the first customer to the end of every run."""
-        clients = Clients(
-            desk=self.desk, market=self.market, rouse=self.rouse, storm_s=STORM_S, promises=self.promises
-        )
+        clients = self.clients
         clients.settle_in()
         self._plan_misfortunes()
         clients.plan()
@@ -61,7 +67,8 @@ class SimulatedWorld:
         final_by = self.market.calm_at + timedelta(seconds=FINAL_WITHIN_S)
         self.time.run(final_by, self._is_at_rest)
         # What surfaces late, or was forgotten, is looked for when positions have had their time to agree.
-        if not self.market.weather.surfaces and self.promises.forgotten is None:
+        limited = self.desk.caps.minute_orders_max is not None
+        if not limited and not self.market.weather.surfaces and self.promises.forgotten is None:
             clients.require_final()
         self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
 
@@ -85,9 +92,10 @@ class SimulatedWorld:
         if market.happens("account blocked"):
             self._sometime(lambda: market.set_status("a0", "INACTIVE"))
         if market.happens("price gone"):
-            self._sometime(lambda: market.prices.pop(SYMBOLS[tape.choice("gone", len(SYMBOLS))], None))
-        if market.happens("price moves"):
-            self._sometime(self._move_price)
+            self._sometime(lambda: market.quote(SYMBOLS[tape.choice("gone", len(SYMBOLS))], None))
+        for _ in range(MOVES_MAX):
+            if market.happens("price moves"):
+                self._sometime(self._move_price)
 
         if market.happens("restore"):
             copied_s = STORM_S * (tape.choice("copied", 100) / 100) ** 2 / 2
@@ -123,9 +131,7 @@ class SimulatedWorld:
         symbol = SYMBOLS[self.tape.choice("moving", len(SYMBOLS))]
         factor = Decimal(("1.03", "0.7", "1.3", "0.94")[self.tape.choice("move", 4)])
         self.time.tag("price moves beyond the collar" if abs(factor - 1) > Decimal("0.2") else "price moves")
-        self.market.last[symbol] *= factor
-        if symbol in self.market.prices:
-            self.market.prices[symbol] = self.market.last[symbol]
+        self.market.quote(symbol, self.market.last[symbol] * factor)
         self.time.write("market", f"{symbol} costs {self.market.last[symbol]}")
 
     def _calm_down(self) -> None:
@@ -232,10 +238,10 @@ def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
     time = Timeline(began_at=MONDAY, now=MONDAY)
     calm_at = MONDAY + timedelta(seconds=STORM_S)
     market = Market(calm_at=calm_at, time=time, tape=tape, weather=weather)
-    market.last = {symbol: Decimal(price) for symbol, price in PRICES.items()}
-    market.prices = dict(market.last)
+    for symbol, price in PRICES.items():
+        market.quote(symbol, Decimal(price))
     broker = SimulatedBroker(market=market)
-    desk = _desk(db, broker, lambda: time.now, invest_cash_min=("0", "10")[tape.choice("invests cash", 2)])
+    desk = _desk(db, broker, lambda: time.now, tape=tape)
     db.write(lambda tx: tenants.ensure_tenant(tx, TENANT, name="Acme", now=MONDAY))
     world = SimulatedWorld(
         time=time,
@@ -246,7 +252,11 @@ def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
         desk=desk,
     )
     watch = Watch(
-        before_send=world.before_send, may_write=world.may_write, rouse=world.rouse, taken=world.taken
+        before_send=world.before_send,
+        may_write=world.may_write,
+        rouse=world.rouse,
+        meanwhile=world.clients.meanwhile,
+        taken=world.taken,
     )
     world.workers = [
         Worker(name=f"worker {n}", desk=desk, market=market, watch=watch, number=n)
@@ -255,9 +265,17 @@ def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
     return world
 
 
-def _desk(
-    db: Database, broker: SimulatedBroker, clock: Callable[[], datetime], *, invest_cash_min: str
-) -> Desk:
+def _caps(tape: Tape) -> Caps:
+    return Caps(
+        order_max=(None, Decimal(3000), Decimal(700))[tape.choice("dollars an order", 3)],
+        run_orders_max=(None, 3, 2, 1)[tape.choice("orders a run", 4)],
+        minute_orders_max=(None, 20, 10, 6)[tape.choice("orders a minute", 4)],
+        price_age_max=timedelta(seconds=(60, 3)[tape.choice("price age", 2)]),
+    )
+
+
+def _desk(db: Database, broker: SimulatedBroker, clock: Callable[[], datetime], *, tape: Tape) -> Desk:
+    buffer_percent = Decimal(("0", "0", "5")[tape.choice("buffer", 3)])
     return Desk(
         db=db,
         broker=broker,
@@ -266,11 +284,11 @@ def _desk(
         evaluation=EvaluationPolicy(
             quarter_months=frozenset({1, 4, 7, 10}),
             update_waits=False,
-            invest_cash_min=Decimal(invest_cash_min),
-            buffer_percent=Decimal(0),
+            invest_cash_min=Decimal(("0", "10")[tape.choice("invests cash", 2)]),
+            buffer_percent=buffer_percent,
         ),
-        limits=Limits(min_notional=Decimal(1), buffer_percent=Decimal(0)),
-        caps=NO_CAPS,
+        limits=Limits(min_notional=Decimal(1), buffer_percent=buffer_percent),
+        caps=_caps(tape) if broker.market.happens("caps") else NO_CAPS,
         trigger=TriggerPolicy(cooldown=timedelta(seconds=60), after=FINAL_STATES),
         evaluations_kept=timedelta(days=30),
         clock=clock,
