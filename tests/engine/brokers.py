@@ -1,9 +1,9 @@
 """A broker that does what real ones do on bad days: a second implementation of the Broker protocol.
 
 It stands between the engine and the paper market. Requests get lost or arrive later, replies get
-lost, accounts and orders show late or as they were before, and any call may find the broker down. What
-is sent twice becomes two orders, unless its traits promise that it drops duplicates; chance is seeded,
-and asked in the order of ids, so that a failing seed can be run again.
+lost, accounts and orders show late, and any call may find the broker down. What is sent twice becomes
+two orders, unless its traits promise that it drops duplicates; chance is seeded, and asked in the order
+of ids, so that a failing seed can be run again.
 """
 
 from collections import Counter, defaultdict
@@ -216,16 +216,10 @@ class FaultyBroker:
         self._visible_at[client_order_id] = self._clock() + late
 
     def _as_told(self, client_order_id: str, report: OrderReport) -> OrderReport:
-        """The order as it is, or as it was told before."""
-        executions = list(report.executions)
-        if executions and self._happens("shuffles_executions"):
-            executions += [self.chance.choice(executions)]
-            self.chance.shuffle(executions)
+        """The order as it is, or as it was told first."""
         told = self._told[client_order_id]
-        told.append(self.told_as(replace(report, executions=tuple(executions))))
-        if self.tell_the_oldest:
-            return told[0]
-        return self.chance.choice(told) if self._happens("shows_old_order") else told[-1]
+        told.append(self.told_as(report))
+        return told[0] if self.tell_the_oldest else told[-1]
 
     def _look_at(self, account_ids: Collection[str]) -> None:
         """Remember how accounts are now, and since when."""
