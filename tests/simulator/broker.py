@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from tests.simulator.conduct import Sending
 from tests.simulator.market import Market, Placed
@@ -26,7 +27,7 @@ from trimtab.brokers.broker import (
     Transfer,
     Unknown,
 )
-from trimtab.core.errors import BrokerDown
+from trimtab.core.errors import BrokerDown, BrokerPartlyDown
 from trimtab.core.run import Order
 
 NAME = "simulated"
@@ -56,10 +57,13 @@ class SimulatedBroker:
 
     def accounts(self, account_ids: Collection[str]) -> dict[str, Account]:
         self._begin("accounts", account_ids)
-        shown = {key: self._account(key) for key in sorted(account_ids) if key in self.market.books}
+        known = [key for key in sorted(account_ids) if key in self.market.books]
+        missing = {key for key in known if self.market.happens("account in trouble")}
+        found = {key: self._account(key) for key in known if key not in missing}
         now = self.market.time.now
-        self.market.looks.extend((now, key, account.holdings.positions) for key, account in shown.items())
-        return shown
+        self.market.looks.extend((now, key, account.holdings.positions) for key, account in found.items())
+        own_up(found, missing)
+        return found
 
     def _account(self, account_id: str) -> Account:
         if self.market.happens("account late"):
@@ -155,9 +159,13 @@ class SimulatedBroker:
         self._begin("lookup", ids)
         if any(key in self.market.placed and not self._visible(key) for key in ids):
             self.market.time.tag("an order is not shown yet")
-        if any(len(self.market.placed.get(key, ())) == 0 for key in ids):
+        if any(key not in self.market.placed for key in ids):
             self.market.time.tag("a question about an order that is not there")
-        return {key: self._report(known[-1]) for key in ids if (known := self._visible(key))}
+        missing = {key for key in ids if self.market.happens("account in trouble")}
+        answered = [key for key in ids if key not in missing]
+        found = {key: self._report(known[-1]) for key in answered if (known := self._visible(key))}
+        own_up(found, missing)
+        return found
 
     def _visible(self, client_order_id: str) -> list[Placed]:
         now = self.market.time.now
@@ -175,10 +183,13 @@ class SimulatedBroker:
     def cancel(self, orders: Collection[Order]) -> None:
         ids = sorted(order.client_order_id for order in orders)
         self._begin("cancel", ids)
+        missing = {key for key in ids if self.market.happens("account in trouble")}
         for key in ids:
-            self.market.cancels.setdefault(key, self.market.time.now)
-            for one in self.market.placed.get(key, []):
-                self._cancel(one)
+            if key not in missing:
+                self.market.cancels.setdefault(key, self.market.time.now)
+                for one in self.market.placed.get(key, []):
+                    self._cancel(one)
+        own_up({}, missing)
 
     def _cancel(self, one: Placed) -> None:
         if self.market.happens("cancel lost"):
@@ -213,3 +224,9 @@ class SimulatedBroker:
         if self.market.happens("call fails"):
             self.market.time.tag(f"{call} fails")
             raise BrokerDown
+
+
+def own_up(answers: Mapping[str, Any], missing: set[str]) -> None:
+    """Say which answers did not come."""
+    if missing:
+        raise BrokerPartlyDown(answers=answers, missing=frozenset(missing))

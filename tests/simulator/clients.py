@@ -12,6 +12,7 @@ from tests.simulator.workers import Wrong
 from trimtab.core.errors import TrimtabError
 from trimtab.core.run import Run, RunKind
 from trimtab.core.strategy import Definition, OnUpdate, Strategy
+from trimtab.database import Tx
 from trimtab.engine import actions, enrollment_actions, strategy_actions
 from trimtab.engine.actions import RunRequest
 from trimtab.engine.desk import Desk
@@ -262,10 +263,14 @@ class Clients:
 
     def require_final(self) -> None:
         """Every run has ended by now, unless its account is held."""
-        held = self.desk.db.read(shards.all_held)
+        held = {*self.desk.db.read(shards.all_held), *self.desk.db.read(frozen_accounts)}
         stuck = [run.id for run in self.open_runs() if run.account_id not in held]
         if stuck:
             raise Wrong("final in time", f"still open: {', '.join(stuck)}")
+
+
+def frozen_accounts(tx: Tx) -> set[str]:
+    return {stop.account_id for stop in freezes.all_freezes(tx) if stop.account_id is not None}
 
 
 def ignore(_answer: object) -> None:

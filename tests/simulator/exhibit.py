@@ -14,7 +14,7 @@ from trimtab.database import Tx, instant
 from trimtab.engine.desk import Desk, drive
 from trimtab.engine.publish import publish
 from trimtab.engine.work import work
-from trimtab.store import feed, holdings, shards
+from trimtab.store import feed, freezes, holdings, shards
 from trimtab.store.evidence import read_evidence
 from trimtab.store.feed import RunEvent
 
@@ -30,6 +30,7 @@ def collect(desk: Desk, market: Market, *, promises: Promises, surfaces: bool) -
         evidence=desk.db.read(read_evidence),
         sent_at=desk.db.read(_sent_at),
         held=desk.db.read(shards.all_held),
+        frozen=desk.db.read(_frozen),
         stops=tuple(
             Stop(account_id=f.account_id, symbol=f.symbol, begins_at=begin, ends_at=promises.thaws[f.id])
             for f, begin in promises.freezes
@@ -90,6 +91,10 @@ def _forgotten(market: Market, promises: Promises) -> frozenset[str]:
         return frozenset()
     copied_at, restored_at = promises.forgotten
     return frozenset(key for key, at in market.sent_at.items() if copied_at <= at <= restored_at)
+
+
+def _frozen(tx: Tx) -> dict[str, str]:
+    return {f.account_id: f.reason for f in freezes.all_freezes(tx) if f.account_id is not None}
 
 
 def _sent_at(tx: Tx) -> dict[str, datetime]:

@@ -231,6 +231,21 @@ class Market:
             return
         self.time.tag("cancel after a partial fill" if one.quantity else "cancel before any fill")
         self._end(one, "canceled on request")
+        if self.happens("fill after cancel"):
+            self.time.after(1 + self.tape.choice("filled after cancel by", 3), lambda: self._fill_late(one))
+
+    def _fill_late(self, one: Placed) -> None:
+        """What was under way when the cancel was confirmed."""
+        price = self._price(one.order.symbol)
+        left = (one.order.quantity or ZERO) - one.quantity
+        if one.order.side is Side.BUY:
+            free = self.free(self.books[one.order.account_id], Side.BUY, "")
+            left = min((one.order.notional or ZERO) - one.value, free) / price
+        quantity = (left / 2).quantize(SMALLEST_PART, rounding=ROUND_DOWN)
+        if quantity > 0:
+            self.execute(one, quantity, price)
+            self._tell(one)
+            self.changed(self.books[one.order.account_id])
 
     def _end(self, one: Placed, reason: str) -> None:
         one.state, one.reason = OrderState.CANCELED, reason
@@ -254,10 +269,62 @@ class Market:
         if one.parts_left:
             self._plan_fill(one)
             self.time.tag("a part is filled")
+            if quantity and self.happens("bust"):
+                self.time.after(0.1, lambda: self._bust(one))
         else:
             one.state = OrderState.FILLED
+            if self.happens("overfill"):
+                self._overfill(one, quantity / 2, price)
         self._tell(one)
         self.changed(self.books[one.order.account_id])
+
+    def _overfill(self, one: Placed, wanted: Decimal, price: Decimal) -> None:
+        """Execute more than was ordered, if the account has as much."""
+        more = wanted.quantize(SMALLEST_PART, rounding=ROUND_DOWN)
+        cost = more if one.order.side is Side.SELL else more * price
+        if 0 < cost <= self.free(self.books[one.order.account_id], one.order.side, one.order.symbol):
+            self.execute(one, more, price)
+            self.time.tag("too much is executed")
+
+    def _bust(self, one: Placed) -> None:
+        """Take the last execution back, as long as the order works."""
+        last, book = one.executions[-1], self.books[one.order.account_id]
+        value = last.quantity * last.price
+        affordable = one.order.side is Side.BUY or self.free(book, Side.BUY, "") >= value
+        if one.is_open and last.quantity > 0 and affordable:
+            self.execute(one, -last.quantity, last.price, corrects=last.execution_id)
+            self.time.tag("an execution is taken back")
+            self._tell(one)
+            self.changed(book)
+
+    def trade_by_hand(self, account_id: str) -> None:
+        """Somebody sells half of what the account has of something, past us."""
+        book = self.books[account_id]
+        free = {s: self.free(book, Side.SELL, s) / 2 for s in sorted(book.positions)}
+        symbol = next((s for s, quantity in free.items() if quantity > SMALLEST_PART), None)
+        if symbol is None:
+            return
+        quantity, price = free[symbol].quantize(SMALLEST_PART, rounding=ROUND_DOWN), self.last[symbol]
+        self._executions += 1
+        self._move(book, Side.SELL, symbol, quantity=quantity, price=price)
+        self.enter(
+            "executed",
+            account_id,
+            symbol=symbol,
+            side=str(Side.SELL),
+            quantity=quantity,
+            price=price,
+            amount=quantity * price,
+            execution_id=f"execution-{self._executions}",
+        )
+        self.time.tag("somebody trades past us")
+        self.time.write("market", f"{account_id} sells {quantity} {symbol} by hand")
+        self.changed(book)
+
+    def _move(self, book: Book, side: Side, symbol: str, *, quantity: Decimal, price: Decimal) -> None:
+        sign = 1 if side is Side.BUY else -1
+        book.cash -= sign * quantity * price
+        book.positions[symbol] = book.positions.get(symbol, ZERO) + sign * quantity
 
     def _price(self, symbol: str) -> Decimal:
         price = self.last[symbol]
@@ -271,7 +338,7 @@ class Market:
             left = left * (1 + self.tape.choice("part", 8)) / 10
         return left.quantize(SMALLEST_PART, rounding=ROUND_DOWN)
 
-    def execute(self, one: Placed, quantity: Decimal, price: Decimal) -> None:
+    def execute(self, one: Placed, quantity: Decimal, price: Decimal, *, corrects: str | None = None) -> None:
         order, value = one.order, quantity * price
         sign = 1 if order.side is Side.BUY else -1
         self._executions += 1
@@ -281,13 +348,12 @@ class Market:
             quantity=quantity,
             price=price,
             at=self.time.now,
+            corrects=corrects,
         )
         one.executions.append(done)
         one.quantity += quantity
         one.value += value
-        book = self.books[order.account_id]
-        book.cash -= sign * value
-        book.positions[order.symbol] = book.positions.get(order.symbol, ZERO) + sign * quantity
+        self._move(self.books[order.account_id], order.side, order.symbol, quantity=quantity, price=price)
         self.enter(
             "executed",
             order.account_id,

@@ -156,7 +156,14 @@ RESTORES = (
         profile="restore",
     ),
 )
-STATES = (*CRASHES, *PAUSES, *SENDINGS, *FILLS, *OUTAGES, *CLIENTS, *MARKETS, *RESTORES)
+ODDITIES = (
+    state("the broker executes more than was ordered", "too much is executed", profile="odd"),
+    state("an execution is taken back", "an execution is taken back", profile="odd"),
+    state("somebody trades in the account past us", "somebody trades past us", profile="odd"),
+    state("one account's answers do not come", "account in trouble"),
+    state("a commit is made and nobody is told", "commit unknown"),
+)
+STATES = (*CRASHES, *PAUSES, *SENDINGS, *FILLS, *OUTAGES, *CLIENTS, *MARKETS, *RESTORES, *ODDITIES)
 """Every named state."""
 
 

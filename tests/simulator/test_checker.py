@@ -242,6 +242,11 @@ WRONG: Mapping[str, list[Callable[[], Exhibit]]] = {
         lambda: replace(without("accepted", TLT), drops_duplicates=False, evidence=_abandoned()),
         lambda: replace(without("accepted", TLT), held={ACCOUNT: "dropped"}, evidence=_abandoned()),
     ],
+    "too much": [
+        lambda: replace(SOUND, frozen={ACCOUNT: "for no reason"}),
+        lambda: story(*STORY, ("executed", 7.0, executed(TLT, "TLT", "1", price="100"))),
+        lambda: story(*STORY, ("executed", 7.0, executed(SELL, "GLD", "0.000000001", price="200"))),
+    ],
     "the feed": [
         lambda: replace(SOUND, told={}),
         lambda: replace(SOUND, told={ACCOUNT: [(RUN, "COMPLETED"), (RUN, "QUEUED")]}),

@@ -24,7 +24,8 @@ REACHING: Mapping[str, int] = {
     "nodedup": 150,
     "outage": 150,
     "restore": 100,
-    "late": 100,
+    "late": 50,
+    "odd": 50,
 }
 PER_10_000 = 100
 

@@ -27,6 +27,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "no room": MILD,
     "call fails": MILD,
     "endpoint dead": SOMETIMES,
+    "account in trouble": MILD,
     "cancel lost": (0, 0, 600),
     "cancel late": (0, 0, 600),
     # What the broker does and says.
@@ -51,6 +52,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "pause": (0, 0, 0, 10, 40),
     "takeover": (0, 0, 0, 100),
     "slow": (0, 0, 0, 100),
+    "commit unknown": RARE,
     # What clients and operators do.
     "cancel": (0, 0, 300, 900),
     "manual run": (0, 0, 300),
@@ -160,6 +162,15 @@ PROFILES: Mapping[str, Profile] = {
             name="steady",
             rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
             workers=(1,),
+        ),
+        # What a broker takes back, adds, or does without being asked to.
+        Profile(
+            name="odd",
+            rates={"overfill": (0, 300), "bust": (0, 500), "manual order": (0, 600), "partial fills": (500,)},
+        ),
+        Profile(
+            name="latefills",
+            rates={"fill after cancel": (1000,), "cancel": (900,), "slow fills": (1000,), "freeze": (300,)},
         ),
         Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )

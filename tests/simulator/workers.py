@@ -42,6 +42,10 @@ class Wrong(AssertionError):
         self.what = what
 
 
+class ConnectionLost(Exception):
+    """The database has committed, and nobody was told."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Watch:
     """What is looked at while it happens, and how to let the others know that there may be work."""
@@ -125,6 +129,8 @@ class Worker:
         except Fenced:
             self.market.time.tag("fenced")
             self._finished("fenced")
+        except ConnectionLost:
+            self._finished("does not know whether it was committed")
         except Wrong:
             raise
         except Exception as error:
@@ -193,6 +199,8 @@ class Worker:
             return taken
         done = self.watch.may_write(self.epoch, do)
         self.market.time.tag(f"done: {self.label}")
+        if self.market.happens("commit unknown", f"connection lost after {self.label}"):
+            raise ConnectionLost
         return done
 
     def _send_one(self, send: Send) -> None:
