@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from tests.simulator.conduct import Sending
@@ -35,7 +36,7 @@ LOOKUP_LATE_S = 1.5
 ACCOUNT_LATE_S = (4, 1, 12, 25)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class SimulatedBroker:
     """`dead` is the call that fails until the faults are over; `deliveries` counts acceptances by id."""
 
@@ -44,7 +45,7 @@ class SimulatedBroker:
     deliveries: Counter[str] = field(default_factory=Counter)
     calls: int = 0
 
-    @property
+    @cached_property
     def traits(self) -> Traits:
         weather = self.market.weather
         return Traits(

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from tests.engine.desks import EVERYTHING, HISTORY, TENANT
+from tests.engine.desks import HISTORY, TENANT
 from tests.simulator.checker import Exhibit, Stop
 from tests.simulator.clients import Promises
 from tests.simulator.conduct import Conduct
@@ -14,9 +14,8 @@ from trimtab.database import Tx, instant
 from trimtab.engine.desk import Desk, drive
 from trimtab.engine.publish import publish
 from trimtab.engine.work import work
-from trimtab.store import feed, freezes, holdings, shards
+from trimtab.store import freezes, holdings, shards
 from trimtab.store.evidence import read_evidence
-from trimtab.store.feed import RunEvent
 
 SILENT = frozenset({"SELLING", "BUYING"})
 
@@ -104,9 +103,13 @@ def _sent_at(tx: Tx) -> dict[str, datetime]:
 
 def _told(tx: Tx) -> dict[str, list[tuple[str, str]]]:
     told: dict[str, list[tuple[str, str]]] = {}
-    for event in feed.between(tx, TENANT, after="", upto=feed.head(tx), limit=EVERYTHING.limit):
-        if isinstance(event, RunEvent):
-            told.setdefault(event.run.account_id, []).append((event.run.id, str(event.run.state)))
+    rows = tx.rows(
+        """SELECT r.account_id, f.run_id, f.state FROM feed f JOIN runs r ON r.id = f.run_id
+           WHERE f.tenant_id = :tenant_id ORDER BY f.event_id""",
+        tenant_id=TENANT,
+    )
+    for row in rows:
+        told.setdefault(row["account_id"], []).append((row["run_id"], row["state"]))
     return told
 
 

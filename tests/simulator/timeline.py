@@ -48,11 +48,11 @@ class Timeline:
 
     def write(self, actor: str, what: str, *, result: str = "") -> None:
         """One line of the trace."""
-        seconds = (self.now - self.began_at).total_seconds()
-        line = f"{seconds:10.3f} {actor:9} {what}{' -> ' if result else ''}{result}"
-        self._hash.update(line.encode())
+        passed = self.now - self.began_at
+        self._hash.update(f"{passed.seconds}.{passed.microseconds} {actor} {what} {result}\n".encode())
         if self.keeps_lines:
-            self.lines.append(line)
+            answer = f" -> {result}" if result else ""
+            self.lines.append(f"{passed.total_seconds():10.3f} {actor:9} {what}{answer}")
 
     def tag(self, tag: str) -> None:
         self.seen.add(tag)
