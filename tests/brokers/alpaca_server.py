@@ -47,6 +47,7 @@ class Fault:
 LOST_BEFORE = Fault(hangs_up=True)
 LOST_AFTER = Fault(hangs_up=True, takes=True)
 LATE = Fault(hangs_up=True, late=True)
+LIE = Fault(takes=True, status=422, body=b'{"code": 42210000, "message": "said no and did it"}')
 
 
 def refusal(status: int, message: str, code: int | None = None) -> Fault:
@@ -466,15 +467,16 @@ def alpaca_server(clock: Callable[[], datetime]) -> Iterator[AlpacaServer]:
 
 
 def weather(
-    seed: int, rate: float, *, until: Callable[[], bool] = lambda: False
+    seed: int, rate: float, *, until: Callable[[], bool] = lambda: False, lies: bool = True
 ) -> Callable[[str, str], Fault | None]:
-    """Faults by chance, of every kind that a call may meet."""
+    """Faults by chance, of every kind that a call may meet; `lies`: refusals of what was accepted too."""
     chance = Random(seed)
+    orders = [fault for fault in ORDER_FAULTS if lies or fault is not LIE]
 
     def draw(method: str, path: str) -> Fault | None:
         if until() or chance.random() >= rate or path.startswith("/v2/events"):
             return None
-        kinds: list[Fault] = [*FAULTS, *(ORDER_FAULTS if method == "POST" else ())]
+        kinds: list[Fault] = [*FAULTS, *(orders if method == "POST" else ())]
         return chance.choice(kinds)
 
     return draw
@@ -501,5 +503,5 @@ ORDER_FAULTS = (
     Fault(takes=True, cut=True),
     Fault(takes=True, kind="text/plain"),
     Fault(takes=True, status=408, body=b""),
-    Fault(takes=True, status=422, body=b'{"code": 42210000, "message": "said no and did it"}'),
+    LIE,
 )

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tests.brokers.alpaca_server import KEY, AlpacaServer, Fault, alpaca_server, weather
+from tests.brokers.alpaca_server import KEY, LIE, AlpacaServer, Fault, alpaca_server, weather
 from tests.engine.desks import Setup, Site, World, new_world
 from trimtab.audit.check import audit
 from trimtab.audit.report import lines
@@ -109,11 +109,12 @@ def test_nothing_is_ordered_twice_in_bad_weather(sqlite_site: Site, seed: int) -
             world.enroll(name, mix)
         # The first of an order is what hurts; later there is calm, so that every run can end.
         calm = world.clock.now + timedelta(minutes=10)
-        server.draw = weather(seed, 0.15, until=lambda: world.clock.now >= calm)
         server.fills = lambda: chance.choice([Decimal(1), Decimal(1), Decimal("0.5"), None])
         server.duplicate_status = chance.choice([422, 409, 403])
-        # Some that were accepted do not show for a while.
+        # Some that were accepted do not show for a while. Who then also says that it refused them lies twice.
         server.hides_orders = chance.choice([0, 3, 10])
+        lies = not server.hides_orders
+        server.draw = weather(seed, 0.15, until=lambda: world.clock.now >= calm, lies=lies)
         while world.open_runs():
             world.settle()
             world.clock.forward(chance.choice([1, 3, 5, 10]))
@@ -160,3 +161,17 @@ def test_what_did_not_arrive_within_the_quarantine_is_sent_again_under_the_same_
         assert list(server.posts.values()) == [2]
         assert len(server.orders) == 1
         require_sound(world)
+
+
+def test_a_broker_that_lies_twice_about_an_order_has_the_account_held(sqlite_site: Site) -> None:
+    """It refuses what it accepts and does not show it: no answer can tell, but the positions do."""
+    with at_alpaca(sqlite_site) as (world, server):
+        server.open_account("ann", "0", GLD="5")
+        world.enroll("ann", world.strategy(SPY="100"))
+        server.queued["POST"].append(LIE)
+        server.hides_orders = 100
+        for _ in range(20):
+            world.settle()
+            world.clock.forward(5)
+        assert [run.state.is_open for run in world.runs()] == [False]
+        assert world.record("ann").held == "the broker shows 0 GLD, our fills make it 5"
