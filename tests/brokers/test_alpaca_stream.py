@@ -148,6 +148,16 @@ def test_a_stream_that_ends_or_drops_events_is_read_again_from_where_it_was_left
         assert at.server.cursors[:2] == [None, event(2)]
 
 
+def test_what_came_before_the_dropped_events_is_told_and_what_came_after_is_read_again() -> None:
+    with trading() as at:
+        events = [f'data: {{"account_id": "a{n}", "event_id": "{event(n)}"}}\n' for n in (1, 2)]
+        at.server.say(event(1), events[0] + ": you are reading too slowly, dropped 1 messages\n" + events[1])
+        with listening(at, heard := Heard(cursor=event(0))):
+            connected(at.server, 2)
+        assert heard.told[0] == ({"a1"}, event(1))
+        assert at.server.cursors[:2] == [event(0), event(1)]
+
+
 def test_a_cursor_that_the_broker_has_forgotten_is_forgotten() -> None:
     with trading() as at:
         at.server.queued["GET"].append(Fault(status=422, body=b"{}"))

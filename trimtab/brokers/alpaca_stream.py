@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 PATHS = ("/v2/events/trades", "/v1/events/trades")
 PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 60.0
 LINE_MAX_BYTES = 1 << 20
+STOP_WITHIN_S = 5.0
 ID_MAX = 64
 NOT_FOUND = 404
 # How a broker says that it does not know a cursor any more.
@@ -65,12 +66,14 @@ class TradeStream:
         self._thread.start()
 
     def stop(self) -> None:
-        """Hang up and end, also in the middle of a silence."""
+        """Hang up and end, also in the middle of a silence. Nothing is told any more, even if whoever is
+        just being called takes long to answer.
+        """
         self._stopping.set()
         with self._lock:
             if self._socket is not None:
                 _hang_up(self._socket)
-        self._thread.join()
+        self._thread.join(STOP_WITHIN_S)
 
     def _run(self) -> None:
         paths = list(PATHS)
@@ -122,24 +125,23 @@ class TradeStream:
                 self._socket = None
 
     def _follow(self, response: httpx.Response) -> None:
-        """Tell of what each piece that arrives says, together."""
+        """Tell of what each piece that arrives says, together, until something was dropped: that comes
+        again from where we were.
+        """
         for lines in _lines(response.iter_raw()):
-            accounts: set[str] = set()
-            cursor: str | None = None
-            for line in lines:
-                if line.startswith(b":") and b"dropped" in line:
-                    # What was dropped comes again from where we were.
-                    log.warning("the broker dropped trade events: %s", line.decode(errors="replace"))
-                    return
-                event = _event(line)
-                if event is not None:
-                    accounts.add(event.account_id)
-                    cursor = event.id or cursor
+            self._heard = True
+            dropped = next(
+                (n for n, each in enumerate(lines) if each.startswith(b":") and b"dropped" in each), None
+            )
+            events = [event for line in lines[:dropped] if (event := _event(line)) is not None]
             if self._stopping.is_set():
                 return
-            self._heard = True
-            if accounts:
-                self._news.tell(accounts, cursor)
+            if events:
+                cursors = [event.id for event in events if event.id is not None]
+                self._news.tell({event.account_id for event in events}, cursors[-1] if cursors else None)
+            if dropped is not None:
+                log.warning("the broker has dropped trade events")
+                return
 
 
 def _hang_up(at: socket.socket) -> None:
