@@ -33,9 +33,10 @@ ENV_FILE = Path(".env")
 DAYS_MAX = 36_500
 PAPER, ALPACA = "paper", "alpaca"
 QUARANTINES_S = {PAPER: "5", ALPACA: "30", CCXT: "60"}
+ALPACA_URL = "https://broker-api.sandbox.alpaca.markets"
 # Where Alpaca has the prices that belong to each of its addresses.
 DATA_URLS = {
-    "https://broker-api.sandbox.alpaca.markets": "https://data.sandbox.alpaca.markets",
+    ALPACA_URL: "https://data.sandbox.alpaca.markets",
     "https://broker-api.alpaca.markets": "https://data.alpaca.markets",
 }
 
@@ -135,7 +136,7 @@ SETTINGS = (
     ),
     Setting(
         name="TRIMTAB_ALPACA_URL",
-        default="https://broker-api.sandbox.alpaca.markets",
+        default=ALPACA_URL,
         meaning="where the Alpaca Broker API is; https, unless on loopback",
     ),
     Setting(
@@ -275,7 +276,9 @@ def _checked(values: Mapping[str, str]) -> Settings:
     exchange_url = read(
         "TRIMTAB_CCXT_URL", lambda text: _broker_url(text) if text else "", expected="https://HOST or nothing"
     )
-    alpaca_url = read("TRIMTAB_ALPACA_URL", _broker_url, expected="https://HOST")
+    alpaca_url = read(
+        "TRIMTAB_ALPACA_URL", lambda text: _broker_url(text or ALPACA_URL), expected="https://HOST"
+    )
     host, port = read("TRIMTAB_LISTEN", _address, expected="an address and a port, as in 127.0.0.1:8000")
     return Settings(
         database_url=read("TRIMTAB_DATABASE_URL", _database_url, expected="sqlite:///FILE or postgresql://…"),

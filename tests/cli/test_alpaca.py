@@ -32,7 +32,7 @@ def settings(**given: str) -> Settings:
     ],
 )
 def test_prices_are_beside_the_broker(url: str, data_url: str) -> None:
-    given = load_settings(ALPACA | ({"TRIMTAB_ALPACA_URL": url} if url else {}), Path("no.env"))
+    given = load_settings(ALPACA | {"TRIMTAB_ALPACA_URL": url}, Path("no.env"))
     assert given.alpaca_data_url == data_url
     other = load_settings(ALPACA | {"TRIMTAB_ALPACA_DATA_URL": "https://data.example/"}, Path("no.env"))
     assert other.alpaca_data_url == "https://data.example"
