@@ -3,6 +3,7 @@
 Beside the server's own audit, the broker's ledger is compared with the database by queries written here.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -62,9 +63,8 @@ class Storm:
             self.requested += self.ask(RUN, body).status_code == 200
 
     def move(self) -> None:
-        """What is late arrives, what is open may fill, and prices change, so that there is work again."""
+        """What is open may fill, and prices change, so that there is work again."""
         with self.alpaca.lock:
-            self.alpaca.arrive()
             for key, order in list(self.alpaca.orders.items()):
                 if order.status in {"new", "partially_filled"} and (
                     not self.rough or self.chance.random() < 0.5
@@ -122,7 +122,18 @@ def storm(url: str, folder: Path, *, accounts: int, seed: int) -> Iterator[Storm
                 made.accounts = [alpaca.open_account(str(uuid4()), "1000", GLD="5") for _ in range(accounts)]
                 alpaca.fills = lambda: chance.choice([Decimal(1), Decimal(1), Decimal("0.5"), None])
                 alpaca.draw = weather(seed, 0.05, until=lambda: not made.rough)
+                ended = threading.Event()
+                late = threading.Thread(target=deliver, args=(alpaca, ended), daemon=True)
+                late.start()
                 yield made
+                ended.set()
+                late.join()
+
+
+def deliver(alpaca: AlpacaServer, ended: threading.Event) -> None:
+    """What is late arrives, within the quarantine: later than that is not promised to be seen."""
+    while not ended.wait(QUARANTINE_S / 10):
+        alpaca.arrive()
 
 
 def stored(server: Server) -> dict[str, tuple[str, int, Decimal]]:
