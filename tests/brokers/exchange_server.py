@@ -9,11 +9,10 @@ import hmac
 import json
 import socket
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from threading import Lock, Thread
@@ -84,6 +83,7 @@ class ExchangeServer:
     url: str
     faults: Faults = field(default_factory=Faults)
     requests: list[str] = field(default_factory=list)
+    mangle: Callable[[Any], Any] = lambda content: content
     lock: Lock = field(default_factory=Lock)
 
     def answer(self, method: str, target: str, body: str, key: str | None) -> Any:
@@ -103,7 +103,7 @@ class ExchangeServer:
                 if method == "DELETE" and self.faults.cancels_lost:
                     self.faults.cancels_lost -= 1
                     return UNAVAILABLE
-                return 200, ROUTES[method, path](self.exchange, query)
+                return 200, self.mangle(ROUTES[method, path](self.exchange, query))
             except Rejected as no:
                 return 400, {"code": no.code, "msg": no.message}
 
@@ -122,7 +122,7 @@ class ExchangeServer:
             hides_for = timedelta(0) if fault == "said_no_and_did_it" else self.faults.hides_for
             self.exchange.hidden_until[order.client_order_id] = order.at + hides_for
             return TAKEN_BEFORE[fault]
-        return 200, shown(order) | {"fills": [], "transactTime": milliseconds(order.at)}
+        return 200, self.mangle(shown(order) | {"fills": [], "transactTime": milliseconds(order.at)})
 
 
 def require_signature(text: str, key: str | None) -> None:
@@ -328,5 +328,23 @@ def running_exchange(exchange: Exchange) -> Iterator[ExchangeServer]:
         httpd.server_close()
 
 
-def total(exchange: Exchange, coin: str) -> Decimal:
-    return exchange.balances.get(coin, Decimal(0))
+STRANGE: tuple[Any, ...] = (
+    *(None, "", "NaN", "Infinity", "-1", "0", "1e400", "abc", 10**30, -5, 0.1, True),
+    *([], {}, [None], {"symbol": 1}, "9" * 400, "1E-30", "0x10"),
+)
+
+
+def mangled(content: Any, chance: Random) -> Any:
+    """An answer with some of its values replaced, left out or doubled."""
+    if chance.random() < 0.04:
+        return chance.choice(STRANGE)
+    if isinstance(content, dict):
+        # ccxt counts up to a precision one by one: a great one would keep it busy for years.
+        kept = {
+            key: value if key.endswith("Precision") else mangled(value, chance)
+            for key, value in content.items()
+        }
+        return {key: value for key, value in kept.items() if chance.random() > 0.02}
+    if isinstance(content, list):
+        return [mangled(each, chance) for each in content for _ in range(1 + (chance.random() < 0.02))]
+    return content

@@ -35,11 +35,12 @@ from trimtab.brokers.crypto_exchange import (
     Taken,
     number,
     open_exchange,
+    price_in,
     spelled,
     unspelled,
 )
 from trimtab.brokers.crypto_orders import EPOCH, filled_of, instant, report
-from trimtab.brokers.crypto_tickets import increment, ticket
+from trimtab.brokers.crypto_tickets import Market, market_in, ticket
 from trimtab.core.errors import BrokerDown
 from trimtab.core.money import ZERO, down_to
 from trimtab.core.plan import Holdings
@@ -80,7 +81,7 @@ class CryptoBroker:
         self._id_length = CLIENT_ID_LENGTHS.get(exchange.id)
         self._precision_mode: int = exchange.precisionMode
         self._by_cost: bool = bool(exchange.has.get("createMarketBuyOrderWithCost"))
-        self._markets: dict[str, dict[str, Any]] = {}
+        self._markets: dict[str, Market] = {}
         self._markets_at: datetime | None = None
         self._traits = Traits(
             name=exchange.id,
@@ -119,11 +120,11 @@ class CryptoBroker:
         return {
             symbol: Asset(
                 symbol=symbol,
-                asset_id=f"{self._traits.name}:{markets[symbol]['id']}",
-                active=markets[symbol]["active"] is not False,
-                tradable=markets[symbol]["active"] is not False,
+                asset_id=f"{self._traits.name}:{markets[symbol].id}",
+                active=markets[symbol].active,
+                tradable=markets[symbol].active,
                 fractionable=True,
-                increment=increment(markets[symbol]["precision"]["amount"], self._precision_mode, value=ONE),
+                increment=markets[symbol].amounts.near(ONE),
             )
             for symbol in symbols
             if symbol in markets
@@ -131,26 +132,27 @@ class CryptoBroker:
 
     def prices(self, symbols: Collection[str]) -> dict[str, Decimal]:
         markets = self._known_markets()
-        wanted = {markets[symbol]["symbol"]: symbol for symbol in sorted(symbols) if symbol in markets}
+        wanted = {markets[symbol].name: symbol for symbol in sorted(symbols) if symbol in markets}
         if not wanted:
             return {}
-
-        def look(exchange: Any) -> dict[str, Mapping[str, Any]]:
-            if exchange.has.get("fetchTickers"):
-                return dict(exchange.fetch_tickers(list(wanted)))
-            return {name: exchange.fetch_ticker(name) for name in wanted}
-
-        tickers = self._line.ask(look)
         age_max = self._terms.price_age_max
         since = EPOCH if age_max is None else self._clock() - age_max
-        told = {
-            symbol: Decimal(tickers[name]["last"])
-            for name, symbol in wanted.items()
-            if name in tickers
-            and isinstance(tickers[name]["last"], str)
-            # An exchange that stamps no prices shows those of now.
-            and instant(tickers[name]["timestamp"], since) >= since
-        }
+
+        def look(exchange: Any) -> dict[str, Decimal]:
+            if exchange.has.get("fetchTickers"):
+                tickers = exchange.fetch_tickers(list(wanted))
+            else:
+                tickers = {name: exchange.fetch_ticker(name) for name in wanted}
+            return {
+                symbol: price
+                for name, symbol in wanted.items()
+                if name in tickers
+                # An exchange that stamps no prices shows those of now.
+                and instant(tickers[name]["timestamp"], since) >= since
+                and (price := price_in(tickers[name]["last"])) is not None
+            }
+
+        told = self._line.ask(look)
         return usable_prices(told)
 
     def submit(self, orders: Sequence[Order]) -> list[Outcome]:
@@ -170,7 +172,7 @@ class CryptoBroker:
             return Refused(f"no asset {order.symbol}")
         if needs_price and price is None:
             return Refused(f"asset {order.symbol} has no current price")
-        wanted = ticket(order, market, mode=self._precision_mode, price=price, id_length=self._id_length)
+        wanted = ticket(order, market, price=price, id_length=self._id_length)
         if isinstance(wanted, Refused):
             return wanted
         answer = self._line.send(wanted, may_leave=lambda: self._clock() <= order.sent_at + SEND_WITHIN)
@@ -187,7 +189,7 @@ class CryptoBroker:
         echo = found.get("clientOrderId")
         if not found.get("id"):
             return Unknown("the answer names no order")
-        if self._id_length is not None and echo and unspelled(echo) != order.client_order_id:
+        if self._id_length is not None and echo and unspelled(str(echo)) != order.client_order_id:
             return Unknown(f"the answer names another order: {echo}")
         return Accepted(
             OrderReport(
@@ -202,7 +204,7 @@ class CryptoBroker:
                 filled=ZERO,
                 executions=(),
                 reason=None,
-                updated_at=instant(found.get("timestamp"), order.sent_at),
+                updated_at=order.sent_at,
             )
         )
 
@@ -231,15 +233,15 @@ class CryptoBroker:
                     reports[order.client_order_id] = found
         return reports
 
-    def _report(self, exchange: Any, *, order: Order, market: Mapping[str, Any]) -> OrderReport | None:
+    def _report(self, exchange: Any, *, order: Order, market: Market) -> OrderReport | None:
         found = self._find(exchange, order, market=market)
         if found is None:
             return None
-        name = market["symbol"]
+        name = market.name
         return report(order, found, trades=self._trades(exchange, found, name=name), market=name)
 
-    def _find(self, exchange: Any, order: Order, *, market: Mapping[str, Any]) -> dict[str, Any] | None:
-        name = market["symbol"]
+    def _find(self, exchange: Any, order: Order, *, market: Market) -> dict[str, Any] | None:
+        name = market.name
         with suppress(OrderNotFound):
             if order.broker_order_id is not None:
                 return dict(exchange.fetch_order(order.broker_order_id, name))
@@ -249,13 +251,11 @@ class CryptoBroker:
             return self._find_by_looks(exchange, order, market=market)
         return None
 
-    def _find_by_looks(
-        self, exchange: Any, order: Order, *, market: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
+    def _find_by_looks(self, exchange: Any, order: Order, *, market: Market) -> dict[str, Any] | None:
         """Where orders carry no ids of ours: the only order of its market, side, amount and time, if there
         is exactly one.
         """
-        name, since = market["symbol"], order.sent_at - CLOCK_SLACK
+        name, since = market.name, order.sent_at - CLOCK_SLACK
         since_ms = (since - EPOCH) // timedelta(milliseconds=1)
         asked = [exchange.fetch_open_orders(name, since_ms)]
         for way in ("fetchOrders", "fetchClosedOrders"):
@@ -273,10 +273,10 @@ class CryptoBroker:
         ]
         return alike[0] if len(alike) == 1 else None
 
-    def _has_amount_of(self, order: Order, found: Mapping[str, Any], *, market: Mapping[str, Any]) -> bool:
+    def _has_amount_of(self, order: Order, found: Mapping[str, Any], *, market: Market) -> bool:
         if order.quantity is not None:
-            exact = increment(market["precision"]["amount"], self._precision_mode, value=order.quantity)
-            return found["amount"] is not None and number(found["amount"]) == down_to(order.quantity, exact)
+            sent = down_to(order.quantity, market.amounts.near(order.quantity))
+            return found["amount"] is not None and number(found["amount"]) == sent
         assert order.notional is not None, "quantity or notional"
         cost = ZERO if found["cost"] is None else number(found["cost"])
         return 0 <= (order.notional - cost) * 100 <= order.notional * LEFT_OVER_PERCENT_MAX
@@ -298,7 +298,7 @@ class CryptoBroker:
         troubles: list[BrokerDown] = []
         for order in orders:
             if order.symbol in markets:
-                name = markets[order.symbol]["symbol"]
+                name = markets[order.symbol].name
                 try:
                     self._line.ask(partial(self._cancel, order=order, name=name))
                 except BrokerDown as down:
@@ -326,22 +326,23 @@ class CryptoBroker:
     def _our_id(self, found: Mapping[str, Any]) -> str:
         return unspelled(str(found.get("clientOrderId") or found["id"]))
 
-    def _known_markets(self) -> dict[str, dict[str, Any]]:
+    def _known_markets(self) -> dict[str, Market]:
         """The spot markets against the quote currency, by base; read again after a while, for exchanges
         list, delist and change precision.
         """
         now = self._clock()
         if self._markets_at is None or now - self._markets_at > MARKETS_KEPT:
-            loaded = self._line.ask(lambda exchange: exchange.load_markets(reload=True))
-            self._markets = {
-                market["base"]: market
-                for market in loaded.values()
-                if market["spot"]
-                and market["quote"] == self._terms.quote
-                and market["base"] != self._terms.fee_coin
-            }
+            self._markets = self._line.ask(self._load_markets)
             self._markets_at = now
         return self._markets
+
+    def _load_markets(self, exchange: Any) -> dict[str, Market]:
+        found = [
+            market_in(raw, self._precision_mode)
+            for raw in exchange.load_markets(reload=True).values()
+            if raw["spot"] and raw["quote"] == self._terms.quote and raw["base"] != self._terms.fee_coin
+        ]
+        return {market.base: market for market in found if market is not None}
 
 
 def open_crypto(

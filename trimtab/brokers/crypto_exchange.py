@@ -171,6 +171,14 @@ def number(text: object) -> Decimal:
     return value
 
 
+def price_in(text: object) -> Decimal | None:
+    """A price that the exchange wrote; None if it is none: one market's trouble is not to stop the others."""
+    try:
+        return number(text)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+
+
 def spelled(client_order_id: str, length_max: int) -> str:
     """Our id as the exchange takes it: where its 36 characters are too many, the 32 digits among them."""
     return client_order_id if len(client_order_id) <= length_max else UUID(client_order_id).hex
