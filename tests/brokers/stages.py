@@ -7,17 +7,22 @@ executed at once and whole, unless the stage is told otherwise.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
+
+import httpx
 
 from tests.brokers import coins, market, trading
 from tests.brokers.alpaca_server import LOST_AFTER, LOST_BEFORE, AlpacaServer, Fault, alpaca_server
 from tests.brokers.exchange_book import Exchange
 from tests.brokers.exchange_server import ExchangeServer, running_exchange
 from tests.brokers.market import Clock
+from trimtab.brokers.alpaca import AlpacaBroker
+from trimtab.brokers.alpaca_budget import Budget
+from trimtab.brokers.alpaca_calls import Access, Calls
 from trimtab.brokers.broker import Broker
 from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_schema import SCHEMA, prepare
@@ -26,6 +31,7 @@ from trimtab.database import open_database
 
 CASH, HELD_QUANTITY = Decimal(10_000), Decimal(10)
 HELD_PRICE, OTHER_PRICE = Decimal(400), Decimal(100)
+ANY_KEY = ("any", "key")
 FOREVER_S = 24 * 60 * 60
 FOREVER = timedelta(seconds=FOREVER_S)
 
@@ -234,6 +240,73 @@ class AlpacaWings:
         return list(self.server.orders)
 
 
+@dataclass
+class ServedPaperWings:
+    """The Alpaca broker at `trimtab paper`, over a real socket."""
+
+    clock: Clock
+    market: httpx.Client
+    held: str = "SPY"
+    other: str = "TLT"
+    sends_over_a_wire: bool = True
+    account_id: str = field(init=False)
+    _pace: dict[str, object] = field(default_factory=dict)
+
+    def set_up(self) -> None:
+        self._put("faults", {})
+        shown = self.market.get("/sandbox/clock").raise_for_status().json()
+        if shown["simulated"]:
+            self.clock.now = datetime.fromisoformat(shown["now"])
+        self._put("clock", {"now": self.clock.now.isoformat()})
+        self._put("prices", {self.held: str(HELD_PRICE), self.other: str(OTHER_PRICE)})
+        begins_with = {"cash": str(CASH), "positions": [{"symbol": self.held, "qty": str(HELD_QUANTITY)}]}
+        opened = self.market.post("/sandbox/accounts", json=begins_with).raise_for_status()
+        self.account_id = opened.json()["account_id"]
+
+    def _put(self, what: str, body: object) -> None:
+        self.market.put(f"/sandbox/{what}", json=body).raise_for_status()
+
+    @contextmanager
+    def open(self) -> Iterator[Broker]:
+        url, (key_id, secret) = str(self.market.base_url), ANY_KEY
+        access = Access(url=url.rstrip("/"), data_url=url.rstrip("/"), key_id=key_id, secret=secret)
+        calls = Calls(access, Budget(trading.Shared(self.clock), self.clock))
+        broker = AlpacaBroker(calls, self.clock, quarantine=timedelta(seconds=30), price_age_max=None)
+        yield broker
+        broker.close()
+
+    @contextmanager
+    def _faults(self, **faults: object) -> Iterator[None]:
+        self._put("faults", {**self._pace, **faults})
+        yield
+        self._put("faults", self._pace)
+
+    def losing_answers(self) -> AbstractContextManager[None]:
+        return self._faults(lost_reply=1)
+
+    def losing_orders(self) -> AbstractContextManager[None]:
+        return self._faults(outage=True)
+
+    def down(self) -> AbstractContextManager[None]:
+        return self._faults(outage=True)
+
+    def execute_at_once(self, part: Decimal) -> None:
+        self._pace = {"partial_fill": 1} if 0 < part < 1 else {} if part else {"fill_delay_s": FOREVER_S}
+        self._put("faults", self._pace)
+
+    def execute_the_rest(self) -> None:
+        self.clock.now += FOREVER
+        self._put("clock", {"now": self.clock.now.isoformat()})
+
+    def deposit(self, amount: Decimal) -> None:
+        cash = f"/sandbox/accounts/{self.account_id}/cash"
+        self.market.post(cash, json={"amount": str(amount)}).raise_for_status()
+
+    def taken(self) -> list[str]:
+        told = self.market.get("/sandbox/orders", params={"limit": 1000}).raise_for_status().json()
+        return [o["client_order_id"] for o in told["orders"] if o["account_id"] == self.account_id]
+
+
 @contextmanager
 def paper_in_process(folder: Path) -> Iterator[Stage]:
     clock = Clock()
@@ -262,6 +335,16 @@ def alpaca_at_a_served_alpaca(_folder: Path) -> Iterator[Stage]:
         wings = AlpacaWings(clock, server)
         server.set_prices(**{wings.held: str(HELD_PRICE), wings.other: str(OTHER_PRICE)})
         server.open_account(wings.account_id, str(CASH), **{wings.held: str(HELD_QUANTITY)})
+        with wings.open() as broker:
+            yield Stage(wings, clock, broker)
+
+
+@contextmanager
+def alpaca_at_trimtab_paper(url: str) -> Iterator[Stage]:
+    clock = Clock()
+    with httpx.Client(base_url=url, auth=ANY_KEY, trust_env=False) as market_client:
+        wings = ServedPaperWings(clock, market_client)
+        wings.set_up()
         with wings.open() as broker:
             yield Stage(wings, clock, broker)
 

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.stages import CASH, HELD_PRICE, HELD_QUANTITY, OTHER_PRICE, STAGES, Stage
+from tests.api.servers import TRIMTAB, running
+from tests.brokers.stages import (
+    CASH,
+    HELD_PRICE,
+    HELD_QUANTITY,
+    OTHER_PRICE,
+    STAGES,
+    Stage,
+    alpaca_at_trimtab_paper,
+)
 from trimtab.brokers.broker import (
     Accepted,
     Account,
@@ -34,10 +43,23 @@ HALF = Decimal("0.5")
 TINY = Decimal("1e-12")
 
 
-@pytest.fixture(params=STAGES)
+@pytest.fixture(params=[*STAGES, "alpaca-on-paper"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    with STAGES[request.param](tmp_path) as ready:
+    if request.param in STAGES:
+        opening = STAGES[request.param](tmp_path)
+    else:
+        opening = alpaca_at_trimtab_paper(request.getfixturevalue("trimtab_paper_url"))
+    with opening as ready:
         yield ready
+
+
+@pytest.fixture(scope="module")
+def trimtab_paper_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`trimtab paper` in a process of its own; each stage has an account of its own there."""
+    folder = tmp_path_factory.mktemp("trimtab-paper")
+    database = f"sqlite:///{folder / 'market.db'}"
+    with running(database, folder, TRIMTAB, ("paper", "--database", database)) as server:
+        yield server.url
 
 
 def account(stage: Stage) -> Account:
