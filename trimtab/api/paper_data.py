@@ -41,8 +41,9 @@ def snapshots(front: Front, request: AnyRequest) -> Response[bytes]:
 
 
 @get(f"{STOCKS}/{{symbol:str}}/trades/latest", sync_to_thread=True)
-def latest_trade(front: Front, request: AnyRequest, symbol: str) -> Response[bytes]:
+def latest_trade(front: Front, request: AnyRequest) -> Response[bytes]:
     front.admit(request, READ)
+    symbol = str(request.path_params["symbol"])
     now, prices = _last(front, [symbol])
     if symbol not in prices:
         raise NotFound("trade", symbol)
