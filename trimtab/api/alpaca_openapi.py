@@ -25,7 +25,7 @@ from trimtab.core.errors import Malformed
 # A name in a path: something, but neither NUL nor what divides paths.
 NAME = r"^[^\u0000/]+$"
 REF = "#/components/schemas/{name}"
-ABOUT = """Accounts are kept at the weights of the portfolios they follow. The same operations lie under
+ABOUT = """Accounts are kept at the weights of the portfolios they follow. `/v1/rebalancing` has another name,
 `/v1/beta/rebalancing`, the vendor's first prefix.
 
 Decimals are strings; in requests also JSON numbers. No number is written with an exponent, no whole one
@@ -77,7 +77,7 @@ def document(operations: Sequence[AnyOperation], bodies: Sequence[Named], *, ver
     named = {each.name: {"title": each.name, **each.shape.schema()} for each in bodies}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Trimtab, Alpaca's Rebalancing API", "version": version, "description": ABOUT},
+        "info": {"title": "Trimtab, Alpaca's Broker API", "version": version, "description": ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(map(_tag, operations))],
         "paths": paths,
