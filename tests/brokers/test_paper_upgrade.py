@@ -17,7 +17,7 @@ from trimtab.brokers.paper import PaperBroker
 from trimtab.brokers.paper_actions import ActionKind, Event
 from trimtab.brokers.paper_events import head, read_events
 from trimtab.brokers.paper_schema import SCHEMA, prepare
-from trimtab.brokers.paper_trading import read_standing
+from trimtab.brokers.paper_trading import read_positions
 from trimtab.core import ulid
 from trimtab.core.run import OrderState, Side
 from trimtab.database import Database, open_database
@@ -83,8 +83,8 @@ def test_what_version_3_knew_is_kept_and_its_events_begin_with_the_upgrade(unpre
     assert isinstance(accepted, Accepted)
     told = broker.ask(lambda tx: read_events(tx, "tenant", after=ulid.text_of(0), upto=head(tx), limit=9))
     assert {event.order.client_order_id for event in told} == {"new"}
-    (standing,) = [broker.ask(lambda tx: read_standing(tx, "ann", now=OPENING))]
-    assert [position.listing.asset.symbol for position in standing.positions] == ["SPY"]
+    positions = broker.ask(lambda tx: read_positions(tx, "ann", now=OPENING))
+    assert [position.listing.asset.symbol for position in positions] == ["SPY"]
     assert_same(replay(broker.read_ledger()), broker.read_accounts())
 
 

@@ -25,7 +25,7 @@ from trimtab.brokers.paper_holders import (
     require_own,
 )
 from trimtab.brokers.paper_market import Market
-from trimtab.brokers.paper_trading import Standing, read_standing
+from trimtab.brokers.paper_trading import read_paid_in, read_standing
 from trimtab.core.errors import BrokerDown, Malformed, NotFound
 from trimtab.core.money import ZERO, plain
 from trimtab.database import Tx
@@ -121,11 +121,12 @@ def show_trade_account(call: Call) -> wire.TradeAccountOut:
 def show_history(call: Call) -> trading.HistoryOut:
     now = call.desk.clock()
 
-    def read(tx: Tx) -> Standing:
+    def read(tx: Tx) -> trading.HistoryOut:
         require_own(tx, call.tenant_id, call.account_id)
-        return read_standing(tx, call.account_id, now=now)
+        standing = read_standing(tx, call.account_id, now=now)
+        return trading.history_out(standing, read_paid_in(tx, call.account_id), now=now)
 
-    return trading.history_out(call.market.ask(read), now)
+    return call.market.ask(read)
 
 
 OPERATIONS = (

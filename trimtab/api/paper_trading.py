@@ -158,7 +158,7 @@ def _positions(call: Call) -> Sequence[Position]:
 
     def read(tx: Tx) -> Sequence[Position]:
         require_own(tx, call.tenant_id, call.account_id)
-        return paper_trading.read_standing(tx, call.account_id, now=now).positions
+        return paper_trading.read_positions(tx, call.account_id, now=now)
 
     return call.market.ask(read)
 

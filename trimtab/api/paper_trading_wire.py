@@ -13,7 +13,7 @@ from trimtab.brokers.broker import PRICE_PLACES
 from trimtab.brokers.paper_assets import Listing
 from trimtab.brokers.paper_orders import PaperOrder, client_id_of
 from trimtab.brokers.paper_trading import Position, Standing
-from trimtab.core.money import ZERO, plain, round_down
+from trimtab.core.money import plain, round_down
 from trimtab.core.run import OrderState, Side
 from trimtab.core.sessions import Session
 
@@ -236,10 +236,9 @@ def session_out(session: Session, times: Sequence[datetime]) -> SessionOut:
     )
 
 
-def history_out(standing: Standing, now: datetime) -> HistoryOut:
-    worth = sum((each.market_value or ZERO for each in standing.positions), ZERO)
-    equity = standing.account.holdings.cash + worth
-    gain, base = equity - standing.paid_in, standing.paid_in
+def history_out(standing: Standing, paid_in: Decimal, *, now: datetime) -> HistoryOut:
+    equity = standing.account.holdings.cash + standing.market_value
+    gain, base = equity - paid_in, paid_in
     return HistoryOut(
         timestamp=[int(now.timestamp())],
         equity=[equity],

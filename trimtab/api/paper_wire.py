@@ -14,7 +14,7 @@ from trimtab.api.body import instant_text
 from trimtab.brokers.paper_funding import BankTransfer, Journal, Relationship
 from trimtab.brokers.paper_holders import Holding
 from trimtab.brokers.paper_trading import Standing
-from trimtab.core.money import ZERO, plain
+from trimtab.core.money import plain
 
 Day = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date", "examples": ["2026-03-02"]})]
 Block = Annotated[dict[str, Any], msgspec.Meta(description="As it was sent")]
@@ -157,7 +157,7 @@ def account_out(holding: Holding, *, equity: str, entities: frozenset[str]) -> B
 
 
 def trade_account_out(holding: Holding, standing: Standing) -> TradeAccountOut:
-    worth = sum((each.market_value or ZERO for each in standing.positions), ZERO)
+    worth = standing.market_value
     free = plain(standing.free_cash)
     equity = plain(standing.account.holdings.cash + worth)
     blocked = not standing.account.is_active

@@ -4,7 +4,7 @@ what they cost.
 Such an order is named after its account and the client's own id (see `name_of`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +27,6 @@ from trimtab.core.run import Order, OrderState, Side
 from trimtab.database import Tx, micros
 
 LATEST = 2**62
-PAID_IN = {EntryKind.OPENED, EntryKind.TRANSFER}
 # They change no position by themselves.
 WITHOUT_SHARES = {EntryKind.OPENED, EntryKind.TRANSFER, EntryKind.DIVIDEND}
 
@@ -99,12 +98,18 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An account with its positions; `paid_in` is all cash that came without a trade, less what went."""
+    """An account as it is now: what it may spend, what it may sell, and the assets it holds."""
 
     account: Account
-    positions: Sequence[Position]
     free_cash: Decimal
-    paid_in: Decimal
+    free_shares: Mapping[str, Decimal]
+    listings: Mapping[str, Listing]
+
+    @property
+    def market_value(self) -> Decimal:
+        """Of all positions; what has no price counts as nothing."""
+        held = self.account.holdings.positions
+        return sum((n * (self.listings[symbol].price or ZERO) for symbol, n in held.items()), ZERO)
 
 
 def place(tx: Tx, market: Market, asked: OrderRequest) -> PaperOrder | Taken | Refused | Unknown:
@@ -177,26 +182,42 @@ def cancel_all(tx: Tx, market: Market, account_id: str) -> list[PaperOrder]:
 
 
 def read_standing(tx: Tx, account_id: str, *, now: datetime) -> Standing:
-    """The account as it is now."""
     book = read_book(tx, read_market(tx, now), account_ids=[account_id])
     account = book.accounts[account_id]
     book.listings |= read_listings(tx, account.positions)
-    entries = _changes(tx, account_id)
-    costs = costs_of(entries)
     return Standing(
         account=account.as_seen(),
-        positions=[
-            Position(
-                listing=book.listings.get(symbol, new_listing(symbol)),
-                quantity=quantity,
-                available=max(book.free_shares(account, symbol), ZERO),
-                cost=costs.get(symbol, ZERO),
-            )
-            for symbol, quantity in sorted(account.positions.items())
-        ],
         free_cash=max(book.free_cash(account), ZERO),
-        paid_in=sum((e.amount or ZERO for e in entries if e.kind in PAID_IN), ZERO),
+        free_shares={symbol: max(book.free_shares(account, symbol), ZERO) for symbol in account.positions},
+        listings={symbol: book.listings.get(symbol, new_listing(symbol)) for symbol in account.positions},
     )
+
+
+def read_positions(tx: Tx, account_id: str, *, now: datetime) -> list[Position]:
+    """What the account holds, with what it cost: all that was ever traded in it is read for that."""
+    standing = read_standing(tx, account_id, now=now)
+    costs = costs_of(_changes(tx, account_id)) if standing.free_shares else {}
+    return [
+        Position(
+            listing=standing.listings[symbol],
+            quantity=quantity,
+            available=standing.free_shares[symbol],
+            cost=costs.get(symbol, ZERO),
+        )
+        for symbol, quantity in sorted(standing.account.holdings.positions.items())
+    ]
+
+
+def read_paid_in(tx: Tx, account_id: str) -> Decimal:
+    """All cash that came without a trade, less what went; what the account began with came too."""
+    rows = tx.rows(
+        """
+        SELECT amount FROM ledger WHERE account_id = :account_id AND kind IN ('opened', 'transfer')
+            AND kind IN ('opened', 'seeded', 'transfer', 'split', 'renamed', 'paid_out', 'dividend')
+        """,
+        account_id=account_id,
+    )
+    return sum((Decimal(row["amount"]) for row in rows), ZERO)
 
 
 def costs_of(entries: Sequence[LedgerEntry]) -> dict[str, Decimal]:
