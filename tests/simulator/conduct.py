@@ -41,7 +41,8 @@ class Sending:
 class Conduct:
     """What was seen while it happened. `prices` are changes, None for a price that is gone; `cancels` are
     when each order was first asked to be cancelled; `paused` from when to when no run of an enrollment may
-    be made; `looks` are the positions that were shown. `counted`, `amounts` and `mirrored` are the tables' own: orders of runs, dollars to raise, holdings.
+    be made; `looks` are the positions that were shown. `counted`, `amounts` and `mirrored` are the tables'
+    own: orders of runs, dollars to raise, holdings.
     """
 
     evidence: Evidence
@@ -112,8 +113,8 @@ def plans_start_from_what_is_there(conduct: Conduct) -> Iterator[str]:
 
 
 def runs_spend_their_own(conduct: Conduct) -> Iterator[str]:
-    """Buys take executed proceeds and the cash that the plan left free, and no more. What was cut short, or is
-    proven never to have been an order, gives back what it did not spend.
+    """Buys take executed proceeds and the cash that the plan left free, and no more. What was cut short, or
+    is proven never to have been an order, gives back what it did not spend.
     """
     plans, filled = conduct.plans, conduct.filled()
     for run_id, orders in conduct.of_runs().items():
@@ -195,7 +196,8 @@ def prices_are_those_of_the_plan(conduct: Conduct) -> Iterator[str]:
         since = sending.sent_at - caps.price_age_max
         had = conduct.price_range(order.symbol, since=since, until=sending.sent_at)
         if had and all(p is None or 100 * abs(p - planned) > caps.collar_percent * planned for p in had):
-            yield f"{order.client_order_id} was planned at ${planned}, {order.symbol} cost {had} since {since}"
+            why = f"was planned at ${planned}, {order.symbol} cost {had} since {since}"
+            yield f"{order.client_order_id} {why}"
 
 
 def slots_have_one_run(conduct: Conduct) -> Iterator[str]:
@@ -213,8 +215,8 @@ def slots_have_one_run(conduct: Conduct) -> Iterator[str]:
 
 
 def what_has_not_left_is_no_doubt(conduct: Conduct) -> Iterator[str]:
-    """An order that never left is forgotten, not given up; unless another worker has taken over meanwhile, who
-    cannot know.
+    """An order that never left is forgotten, not given up; unless another worker has taken over meanwhile,
+    who cannot know.
     """
     if conduct.workers > 1 or conduct.faults & (UNSTEADY | {"restore"}):
         return

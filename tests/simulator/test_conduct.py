@@ -1,4 +1,4 @@
-"""The rules of conduct see: a right life breaks none of them, and each stops lives that are wrong in one thing."""
+"""The rules of conduct see: a right life breaks none, and each stops lives that are wrong in one thing."""
 
 from dataclasses import replace
 from decimal import Decimal
