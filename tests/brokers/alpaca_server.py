@@ -360,7 +360,13 @@ class _Call(BaseHTTPRequestHandler):
         broker = self.server.broker
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
-        body: Json = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        length = int(self.headers.get("Content-Length") or 0)
+        told = self.rfile.read(length)
+        if len(told) < length:
+            # Whoever asked has died in the middle of it.
+            self.close_connection = True
+            return
+        body: Json = json.loads(told or b"{}")
         expected = "Basic " + base64.b64encode(":".join(KEY).encode()).decode()
         if self.headers["Authorization"] != expected:
             self._send(401, {"code": 40110000, "message": "unauthorized"})
@@ -451,12 +457,19 @@ class _Http(ThreadingHTTPServer):
 @contextmanager
 def alpaca_server(clock: Callable[[], datetime]) -> Iterator[AlpacaServer]:
     broker = AlpacaServer(clock)
+    with served(broker):
+        yield broker
+
+
+@contextmanager
+def served(broker: AlpacaServer) -> Iterator[None]:
+    """While it lasts, the broker can be reached."""
     http = _Http(broker)
     broker.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield broker
+        yield
     finally:
         with broker.news:
             broker.closing = True
