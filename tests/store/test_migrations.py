@@ -25,7 +25,7 @@ TABLES = {
     *("tenants", "keys", "sandbox_clock", "shards", "accounts", "strategies", "strategy_versions"),
     *("enrollments", "runs", "plans", "orders", "executions", "skips", "events", "holdings"),
     *("adjustments", "freezes", "flows", "valuations", "daily_prices", "replies", "outbox", "feed_head"),
-    *("feed", "evaluations", "broker_streams", "budgets", "restores", "order_rates"),
+    *("feed", "evaluations", "broker_streams", "budgets", "restores", "order_rates", "watches"),
     "alembic_version",
 }
 

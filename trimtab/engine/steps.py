@@ -19,8 +19,9 @@ from trimtab.engine import desk as effects
 from trimtab.engine import reports
 from trimtab.engine.cases import Case, frozen_symbols
 from trimtab.engine.desk import Effects
+from trimtab.engine.late import WATCH_POLL, WATCHED_FOR
 from trimtab.engine.turn import RETRY_BROKER, Turn
-from trimtab.store import enrollments, freezes, orders, rates, runs, shards
+from trimtab.store import enrollments, freezes, orders, rates, runs, shards, watches
 from trimtab.store.freezes import Freeze
 from trimtab.store.runs import Change
 
@@ -270,9 +271,18 @@ def finish(turn: Turn, cases: Sequence[tuple[Case, Finish]]) -> Effects[None]:
         enrollments.set_rebalanced(tx, turn.shard, followed, at=turn.now)
         shards.set_aside(tx, _raised(turn, [case for case, _ in ours]))
         shards.hold(tx, {case.run.account_id: step.hold for case, step in ours if step.hold})
+        cut_short = [case.run.id for case, _ in ours if _is_cut_short(case)]
+        watches.begin(tx, turn.shard, cut_short, until=turn.now + WATCHED_FOR)
         return applied
 
     turn.finished |= yield from turn.commit(end)
+    if any(_is_cut_short(case) for case, _ in cases):
+        turn.wake_by(turn.now + WATCH_POLL)
+
+
+def _is_cut_short(case: Case) -> bool:
+    """Whether an execution may still come of an order that is over."""
+    return any(order.state.may_change for order in case.orders)
 
 
 def _raised(turn: Turn, cases: Sequence[Case]) -> dict[str, Decimal]:

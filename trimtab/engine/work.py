@@ -8,6 +8,7 @@ import logging
 from trimtab.core.errors import BrokerDown
 from trimtab.engine.advance import advance
 from trimtab.engine.desk import Desk, Effects, commit
+from trimtab.engine.late import look_back
 from trimtab.engine.reconcile import reconcile
 from trimtab.engine.release import release
 from trimtab.engine.sweep import sweep
@@ -27,6 +28,7 @@ def work(desk: Desk, shard: int) -> Effects[Turn]:
     try:
         if turn.is_restored:
             yield from reconcile(turn)
+        yield from look_back(turn)
         yield from release(turn)
         yield from sweep(turn)
         yield from advance(turn)

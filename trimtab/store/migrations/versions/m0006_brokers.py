@@ -33,6 +33,14 @@ CREATE TABLE restores (
 );
 ALTER TABLE shards ADD COLUMN restored INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1));
 
+-- Runs that ended with an order cut short: what was on its way may still be executed.
+CREATE TABLE watches (
+    shard INTEGER NOT NULL,
+    run_id TEXT NOT NULL REFERENCES runs (id),
+    until_at BIGINT NOT NULL,
+    PRIMARY KEY (shard, run_id)
+);
+
 -- How many orders a tenant sent in each second, where their number a minute is limited.
 CREATE TABLE order_rates (
     tenant_id TEXT NOT NULL,
