@@ -198,7 +198,9 @@ def test_hundreds_of_seeds_reach_every_end(*, drops_duplicates: bool) -> None:
         reached["clean"] += finish.state is RunState.COMPLETED and not finish.adjusted
         reached["abandoned"] += any(o.state is OrderState.ABANDONED for o in engine.orders.values())
         reached["sent again"] += any(len(each) > 1 for each in engine.broker.posted.values())
-    expected = [RunState.COMPLETED, RunState.CANCELED, RunState.TIMED_OUT, "held", "clean", "abandoned"]
+    expected = [RunState.COMPLETED, RunState.CANCELED, RunState.TIMED_OUT, "clean", "abandoned"]
+    # Where duplicates are dropped, whatever was executed after all is found by asking once more.
+    expected += [] if drops_duplicates else ["held"]
     ways = ["refused", "lost", "reply lost", "late", "works", "fills"]
     assert {each for each in expected if not reached[each]} == set()
     assert {way for way in ways if reached[f"post: {way}"] < 20} == set()

@@ -14,7 +14,7 @@ from itertools import chain
 
 from trimtab.core.adoption import excess
 from trimtab.core.corporate import Split
-from trimtab.core.doubt import doubt, open_fate, traded, unseen
+from trimtab.core.doubt import disagreement, doubt, open_fate, traded, unseen
 from trimtab.core.gate import Moment, Stopped, gate
 from trimtab.core.money import ZERO, plain
 from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan
@@ -169,11 +169,20 @@ def _is_done(facts: Facts, plan: Plan) -> bool:
     return not _unsent(plan.legs, facts) and all(order.state not in cut_short for order in facts.orders)
 
 
-def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Look | Wait | None:
-    """Wait while the broker's positions do not show what its orders say, but not for ever."""
+def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Look | Ask | Wait | None:
+    """Wait while the broker's positions do not show what its orders say, but not for ever. An execution may
+    have crossed a cancel: it shows in the order, when it is asked for once more.
+    """
     if facts.basis is None:
         return Look()
     before = traded(run, plan, orders=facts.orders, actions=facts.actions)
+    cut_short = tuple(
+        order.client_order_id
+        for order in facts.orders
+        if order.state.may_change and not order.state.is_open and order.client_order_id not in facts.asked
+    )
+    if cut_short and disagreement(before, facts.basis.holdings) is not None:
+        return Ask(cut_short)
     late = unseen(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
 
