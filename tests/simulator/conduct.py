@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from tests.simulator.ledger import Fact
-from tests.simulator.weather import UNSTEADY
+from tests.simulator.weather import QUARANTINE_S, UNSTEADY
 from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.store.evidence import Evidence, StoredOrder
 
@@ -42,7 +43,7 @@ class Conduct:
     """What was seen while it happened. `prices` are changes, None for a price that is gone; `cancels` are
     when each order was first asked to be cancelled; `paused` from when to when no run of an enrollment may
     be made; `looks` are the positions that were shown. `counted`, `amounts` and `mirrored` are the tables'
-    own: orders of runs, dollars to raise, holdings.
+    own: orders of runs, dollars to raise, holdings. `canceled` is when clients were told that a run is.
     """
 
     evidence: Evidence
@@ -60,6 +61,7 @@ class Conduct:
     looks: Sequence[tuple[datetime, str, Mapping[str, Decimal]]] = ()
     counted: Mapping[str, int] = field(default_factory=dict)
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    canceled: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def plans(self) -> dict[str, Any]:
@@ -326,6 +328,34 @@ def what_may_have_left_is_kept(conduct: Conduct) -> Iterator[str]:
             yield f"{sending.client_order_id} was sent at {sending.sent_at} and then forgotten"
 
 
+def what_may_surface_is_not_sent_again(conduct: Conduct) -> Iterator[str]:
+    """The same order leaves again only where duplicates are dropped, and by an intent that is younger by
+    the quarantine.
+    """
+    if "restore" in conduct.faults:
+        return
+    intents: dict[str, set[datetime]] = defaultdict(set)
+    for sending in conduct.sendings:
+        if sending.outcome != "NotSent":
+            intents[sending.client_order_id].add(sending.sent_at)
+    for key, times in intents.items():
+        if len(times) > 1 and not conduct.drops_duplicates:
+            yield f"{key} was meant to leave {len(times)} times"
+        for before, after in pairwise(sorted(times)):
+            if after - before < timedelta(seconds=QUARANTINE_S):
+                yield f"{key} was meant to leave at {before}, and again at {after}"
+
+
+def nothing_is_meant_after_a_cancel(conduct: Conduct) -> Iterator[str]:
+    """Once a client was told that a run is cancelled, it gets no more orders."""
+    if "restore" in conduct.faults:
+        return
+    for order in conduct.evidence.orders:
+        canceled_at = conduct.canceled.get(order.run_id)
+        if canceled_at is not None and order.intent_at > canceled_at:
+            yield f"{order.client_order_id} was meant at {order.intent_at}, cancelled at {canceled_at}"
+
+
 def runs_end_after_their_orders(conduct: Conduct) -> Iterator[str]:
     """Nothing happens at the broker to an order whose run is over."""
     if conduct.surfaces or conduct.faults & {"restore", "fill after cancel", "bust"}:
@@ -388,6 +418,8 @@ RULES = {
     "set aside": raised_cash_stays,
     "canceled in time": what_is_stopped_is_cancelled,
     "may have left": what_may_have_left_is_kept,
+    "sent again": what_may_surface_is_not_sent_again,
+    "after a cancel": nothing_is_meant_after_a_cancel,
     "over": runs_end_after_their_orders,
     "shown": runs_end_when_their_account_shows_it,
     "paused": nobody_who_paused_is_rebalanced,

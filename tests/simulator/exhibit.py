@@ -80,6 +80,7 @@ def witnessed(exhibit: Exhibit, desk: Desk, *, market: Market, promises: Promise
         stops=[(s.account_id, s.begins_at, s.ends_at) for s in exhibit.stops if s.symbol is None],
         paused=promises.pauses,
         counted={row["id"]: row["orders_sent"] for row in rows},
+        canceled=dict(promises.canceled),
         amounts={row["id"]: Decimal(row["amount"] or 0) for row in rows},
     )
 

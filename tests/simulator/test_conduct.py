@@ -1,6 +1,7 @@
 """The rules of conduct see: a right life breaks none, and each stops lives that are wrong in one thing."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +55,7 @@ RAISED = replace(RUN, kind="partial_liquidation")
 LATER = replace(RUN, seq=2, id="run-2", slot="session:2026-03-03")
 WORKS_ON = FACTS[:3]
 LATE = at(60)
+MOMENT = timedelta(microseconds=1)
 
 
 def raised(reserve: str, *, later: Any = LATER, amount: str = "150") -> Conduct:
@@ -185,6 +187,16 @@ WRONG_WAYS: list[tuple[str, str, Conduct]] = [
     ("shown", "shown without the purchase", lived(looks=((at(8), "a0", {"SPY": Decimal(8)}),))),
     ("shown", "shown before it was so", lived(looks=((at(6.9), *CONDUCT.looks[0][1:]),))),
     ("shown", "shown too late", lived(looks=((at(11), *CONDUCT.looks[0][1:]),))),
+    ("sent again", "at once", lived(sendings=(sent(SELL, 2), sent(SELL, 3)))),
+    ("sent again", "before the quarantine was over", lived(sendings=(sent(SELL, 2), sent(SELL, 11.9)))),
+    (
+        "sent again",
+        "where duplicates are taken",
+        lived(sendings=(sent(SELL, 2, "Unknown"), sent(SELL, 60)), drops_duplicates=False),
+    ),
+    ("after a cancel", "both orders", lived(canceled={"run-1": at(0)})),
+    ("after a cancel", "the purchase", lived(canceled={"run-1": at(3)})),
+    ("after a cancel", "at once", lived(canceled={"run-1": EVIDENCE.orders[1].intent_at - MOMENT})),
     ("paused", "in the middle", lived(paused=(("enrollment-1", at(0), at(2)),))),
     ("paused", "at its beginning", lived(paused=(("enrollment-1", at(0.999), at(10)),))),
     ("paused", "at its end", lived(paused=(("enrollment-1", at(-9), at(1.001)),))),
