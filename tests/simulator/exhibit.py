@@ -68,7 +68,7 @@ def witnessed(exhibit: Exhibit, desk: Desk, *, market: Market, promises: Promise
     return Conduct(
         evidence=exhibit.evidence,
         facts=exhibit.facts,
-        faults=frozenset(market.weather.rates),
+        faults=frozenset({*market.weather.rates, *(["freeze"] if promises.freezes else [])}),
         surfaces=exhibit.surfaces,
         drops_duplicates=exhibit.drops_duplicates,
         workers=market.weather.workers,

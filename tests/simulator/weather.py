@@ -81,7 +81,7 @@ SAFETY = frozenset(
 )
 """The rules that hold even at a broker that breaks its word."""
 
-UNSTEADY = frozenset({"crash", "pause", "takeover", "slow", "call fails", "endpoint dead"})
+UNSTEADY = frozenset({"crash", "pause", "takeover", "slow", "commit unknown", "call fails", "endpoint dead"})
 """What keeps our own machines from doing in time what they should."""
 
 
