@@ -88,7 +88,6 @@ class Exchange(AlpacaServer):
         self._chance = Random(seed)
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
-        self._held_back: list[tuple[str, str]] = []
         self.set_prices(**PRICES)
 
     # What goes wrong on the way.
@@ -116,14 +115,11 @@ class Exchange(AlpacaServer):
     def say(self, event_id: str, text: str) -> None:
         """Tell twice, or after what comes next."""
         if self._happens(self.weather.events):
-            self._held_back.append((event_id, text))
+            self._later(partial(super().say, event_id, text), within_s=self.weather.late_s)
             return
         super().say(event_id, text)
         if self._happens(self.weather.events):
             super().say(event_id, text)
-        late, self._held_back = self._held_back, []
-        for each in late:
-            super().say(*each)
 
     # What the market does.
 
@@ -227,5 +223,6 @@ def settings_of(exchange: Exchange, quarantine_s: int) -> dict[str, str]:
         "TRIMTAB_PRICE_AGE_MAX_S": "0",
         "TRIMTAB_QUARANTINE_S": str(quarantine_s),
         "TRIMTAB_MINUTE_ORDERS_MAX": "0",
+        "TRIMTAB_INVEST_CASH_MIN": "0",
         "TRIMTAB_RATE_LIMIT": "6000000",
     }
