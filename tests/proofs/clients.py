@@ -30,14 +30,6 @@ RUN_IS_OPEN = 42210006
 # The same request is under way; the broker cannot be reached, and nothing was done.
 ASK_AGAIN = {409, 503}
 FINAL = {"COMPLETED_SUCCESS", "COMPLETED_ADJUSTED", "CANCELED", "CANCELED_MID_RUN", "ERROR", "TIMEOUT"}
-# Any two in a row want a sale and a purchase.
-MIXES: tuple[Weights, ...] = (
-    {"SPY": 60, "TLT": 40},
-    {"TLT": 30, "GLD": 70},
-    {"SPY": 25, "TLT": 25, "GLD": 25, "cash": 25},
-    {"GLD": 40, "SPY": 35, "cash": 25},
-    {"SPY": 10, "TLT": 80, "GLD": 10},
-)
 
 
 class Unanswered(Exception):
@@ -71,7 +63,10 @@ class Client:
     lost: int = 0
 
     def next_mix(self) -> Weights:
-        return self.chance.choice([mix for mix in MIXES if mix != self.targets])
+        """Never what it was before, also before an old copy was put back: that would change nothing."""
+        spy = self.chance.randint(5, 60)
+        tlt = self.chance.randint(5, 90 - spy)
+        return {"SPY": spy, "TLT": tlt, self.chance.choice(["GLD", "cash"]): 100 - spy - tlt}
 
 
 @dataclass(slots=True, kw_only=True)
