@@ -73,7 +73,8 @@ class Fact:
 
 class Exchange(AlpacaServer):
     """`journal` is everything that ever happened to orders here, in order; `strangers` are refusals that no
-    fault explains. `on_order` is told of every order that arrives, before it is taken.
+    fault explains, `order_faults` the calls with orders that went wrong. `on_order` is told of every order
+    that arrives, before it is taken.
     """
 
     def __init__(self, seed: int) -> None:
@@ -82,6 +83,7 @@ class Exchange(AlpacaServer):
         self.journal: list[Fact] = []
         self.canceling: list[tuple[datetime, str]] = []
         self.strangers: list[str] = []
+        self.order_faults = 0
         self.on_order: Callable[[], None] = lambda: None
         self.draw = self._fault
         self.fills = self._at_once
@@ -105,6 +107,7 @@ class Exchange(AlpacaServer):
     def _order_fault(self) -> Fault | None:
         if not self._happens(self.weather.orders):
             return None
+        self.order_faults += 1
         # What an order suffers after it was accepted is what hurts.
         kinds = self._chance.choice([ORDER_FAULTS, ORDER_FAULTS, FAULTS, (TOO_MANY,)])
         return self._chance.choice(kinds)
