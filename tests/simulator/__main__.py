@@ -1,4 +1,4 @@
-"""The simulator's own commands: `python -m tests.simulator run | replay | shrink`."""
+"""The simulator's own commands: `python -m tests.simulator run | replay | shrink | plants`."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from time import perf_counter
 
 from tests.simulator.cases import Case, as_text, from_text, read_case, write_case
 from tests.simulator.life import Life, live
+from tests.simulator.plants.command import add_options, hunt_bugs
 from tests.simulator.shrink import shrink
 from tests.simulator.tape import Script, Seed
 from tests.simulator.weather import PROFILES
@@ -23,7 +24,7 @@ CHUNK = 50
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    commands = {"run": _run, "replay": _replay, "shrink": _shrink}
+    commands = {"run": _run, "replay": _replay, "shrink": _shrink, "plants": hunt_bugs}
     return commands[options.command](options)
 
 
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--case", type=Path, help="a file of the corpus")
     smaller = commands.add_parser("shrink", help="find the smallest case that breaks the same rule")
     smaller.add_argument("--save", type=Path, help="write it as a file of the corpus")
+    add_options(commands.add_parser("plants", help="plant every known bug, and say what saw it"))
     for each in (run, replay, smaller):
         each.add_argument("--profile", choices=[*PROFILES], default="all")
     for each in (replay, smaller):

@@ -12,9 +12,9 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from tests.simulator.conduct import Sending
 from tests.simulator.market import Market, Placed
 from tests.simulator.weather import QUARANTINE_S, SEND_WITHIN_S, Duplicates
+from tests.simulator.witness import Sending
 from trimtab.brokers.broker import (
     Accepted,
     Account,

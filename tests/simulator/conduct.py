@@ -7,19 +7,15 @@ fault explains what would otherwise be wrong, the rule steps aside for lives wit
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
 from tests.simulator.ledger import Fact
-from tests.simulator.weather import QUARANTINE_S, UNSTEADY
-from trimtab.core.gate import NO_CAPS, Caps
-from trimtab.store.evidence import Evidence, StoredOrder
+from tests.simulator.weather import ODD, QUARANTINE_S, UNSTEADY
+from tests.simulator.witness import ZERO, Conduct
 
-ZERO = Decimal(0)
 CENT = Decimal("0.01")
 MINUTE = timedelta(seconds=60)
 # A worker looks at working orders every five seconds, and its driver every second.
@@ -29,76 +25,9 @@ CANCELED_WITHIN = timedelta(seconds=12)
 STALE_AT_MOST = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """An order on its way: `sent_at` is that of its intent, `outcome` what the broker's face answered."""
-
-    client_order_id: str
-    sent_at: datetime
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
-    """What was seen while it happened. `prices` are changes, None for a price that is gone; `cancels` are
-    when each order was first asked to be cancelled; `paused` from when to when no run of an enrollment may
-    be made; `looks` are the positions that were shown. `counted`, `amounts` and `mirrored` are the tables'
-    own: orders of runs, dollars to raise, holdings. `canceled` is when clients were told that a run is.
-    """
-
-    evidence: Evidence
-    facts: Sequence[Fact]
-    faults: frozenset[str]
-    surfaces: bool
-    drops_duplicates: bool
-    workers: int = 1
-    caps: Caps = NO_CAPS
-    sendings: Sequence[Sending] = ()
-    prices: Sequence[tuple[datetime, str, Decimal | None]] = ()
-    cancels: Mapping[str, datetime] = field(default_factory=dict)
-    stops: Sequence[tuple[str | None, datetime, datetime]] = ()
-    paused: Sequence[tuple[str, datetime, datetime]] = ()
-    looks: Sequence[tuple[datetime, str, Mapping[str, Decimal]]] = ()
-    counted: Mapping[str, int] = field(default_factory=dict)
-    amounts: Mapping[str, Decimal] = field(default_factory=dict)
-    canceled: Mapping[str, datetime] = field(default_factory=dict)
-
-    @property
-    def plans(self) -> dict[str, Any]:
-        return {plan.run_id: json.loads(plan.body) for plan in self.evidence.plans}
-
-    @property
-    def orders(self) -> dict[str, StoredOrder]:
-        return {order.client_order_id: order for order in self.evidence.orders}
-
-    def of_runs(self) -> dict[str, list[StoredOrder]]:
-        found: dict[str, list[StoredOrder]] = defaultdict(list)
-        for order in self.evidence.orders:
-            found[order.run_id].append(order)
-        return found
-
-    def filled(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Shares and dollars that the broker executed, by order."""
-        done: dict[str, tuple[Decimal, Decimal]] = {}
-        for fact in self.facts:
-            if fact.kind == "executed" and fact.client_order_id is not None:
-                shares, dollars = done.get(fact.client_order_id, (ZERO, ZERO))
-                value = abs(fact.amount or ZERO)
-                done[fact.client_order_id] = (shares + (fact.quantity or ZERO), dollars + value)
-        return done
-
-    def price_range(self, symbol: str, *, since: datetime, until: datetime) -> list[Decimal | None]:
-        """Every price that the symbol had in that time."""
-        had: list[Decimal | None] = []
-        for at, changed, price in self.prices:
-            if changed == symbol and at <= until:
-                had = [price] if at <= since else [*had, price]
-        return had
-
-
 def plans_start_from_what_is_there(conduct: Conduct) -> Iterator[str]:
     """A plan knows all that was traded before it, and all of the cash where none came or went."""
-    if conduct.surfaces or conduct.faults & {"manual order", "split", "restore"}:
+    if conduct.surfaces or conduct.faults & ODD:
         return
     moved = {fact.account_id for fact in conduct.facts if fact.kind == "transfer"}
     for plan in conduct.evidence.plans:
@@ -114,10 +43,32 @@ def plans_start_from_what_is_there(conduct: Conduct) -> Iterator[str]:
             yield f"run {run.id} was planned from ${shown['cash']}, the account has ${cash}"
 
 
+def nobody_plans_beside_a_working_order(conduct: Conduct) -> Iterator[str]:
+    """While an order of the account is open at the broker, whoever sent it, no plan is made."""
+    if "account late" in conduct.faults:
+        return
+    looked_within = STALE_AT_MOST if conduct.faults & UNSTEADY else LOOKED_WITHIN
+    spans: dict[str, tuple[str, datetime, datetime]] = {}
+    for fact in conduct.facts:
+        key = fact.client_order_id
+        if key is not None and fact.kind == "accepted":
+            spans.setdefault(key, (fact.account_id, fact.at, fact.at))
+        elif key is not None and key in spans:
+            spans[key] = (*spans[key][:2], fact.at)
+    accounts = {run.id: run.account_id for run in conduct.evidence.runs}
+    for plan in conduct.evidence.plans:
+        for key, (account_id, since, until) in spans.items():
+            works = since < plan.planned_at and plan.planned_at + looked_within < until
+            if works and account_id == accounts[plan.run_id]:
+                yield f"run {plan.run_id} was planned at {plan.planned_at}, {key} worked until {until}"
+
+
 def runs_spend_their_own(conduct: Conduct) -> Iterator[str]:
     """Buys take executed proceeds and the cash that the plan left free, and no more. What was cut short, or
     is proven never to have been an order, gives back what it did not spend.
     """
+    if conduct.faults & ODD:
+        return
     plans, filled = conduct.plans, conduct.filled()
     for run_id, orders in conduct.of_runs().items():
         plan = plans[run_id]
@@ -138,14 +89,15 @@ def runs_spend_their_own(conduct: Conduct) -> Iterator[str]:
 
 def nothing_is_ordered_that_cannot_be_paid(conduct: Conduct) -> Iterator[str]:
     """The broker refuses no order for want of cash or shares, unless cash has just gone elsewhere."""
-    if conduct.surfaces or conduct.faults & {"manual order", "split", "restore", "fill after cancel", "bust"}:
+    if conduct.surfaces or conduct.faults & ODD:
         return
     late = conduct.faults & (UNSTEADY | {"account late", "request late"})
     for sending in conduct.sendings:
         order = conduct.orders.get(sending.client_order_id)
         if not sending.outcome.startswith("insufficient") or order is None:
             continue
-        since = sending.sent_at - (STALE_AT_MOST if late else timedelta(seconds=1))
+        # What is sent again has the body of the first time.
+        since = order.intent_at - (STALE_AT_MOST if late else timedelta(seconds=1))
         gone = [
             fact
             for fact in conduct.facts
@@ -198,8 +150,7 @@ def prices_are_those_of_the_plan(conduct: Conduct) -> Iterator[str]:
         since = sending.sent_at - caps.price_age_max
         had = conduct.price_range(order.symbol, since=since, until=sending.sent_at)
         if had and all(p is None or 100 * abs(p - planned) > caps.collar_percent * planned for p in had):
-            why = f"was planned at ${planned}, {order.symbol} cost {had} since {since}"
-            yield f"{order.client_order_id} {why}"
+            yield f"{order.client_order_id} was planned at ${planned}, and cost {had} since {since}"
 
 
 def slots_have_one_run(conduct: Conduct) -> Iterator[str]:
@@ -220,7 +171,7 @@ def what_has_not_left_is_no_doubt(conduct: Conduct) -> Iterator[str]:
     """An order that never left is forgotten, not given up; unless another worker has taken over meanwhile,
     who cannot know.
     """
-    if conduct.workers > 1 or conduct.faults & (UNSTEADY | {"restore"}):
+    if conduct.workers > 1 or conduct.faults & (UNSTEADY | ODD):
         return
     outcomes: dict[str, set[str]] = defaultdict(set)
     for sending in conduct.sendings:
@@ -232,7 +183,7 @@ def what_has_not_left_is_no_doubt(conduct: Conduct) -> Iterator[str]:
 
 def nothing_is_given_up_without_need(conduct: Conduct) -> Iterator[str]:
     """Where duplicates are dropped, what is not there is sent again unless something forbids it."""
-    forbids = {"freeze", "price moves", "price gone", "split", "restore"}
+    forbids = {"freeze", "meanwhile", "price moves", "price gone", "split", "restore"}
     if not conduct.drops_duplicates or conduct.faults & forbids:
         return
     states = {run.id: run.state for run in conduct.evidence.runs}
@@ -243,6 +194,8 @@ def nothing_is_given_up_without_need(conduct: Conduct) -> Iterator[str]:
 
 def filled_is_filled(conduct: Conduct) -> Iterator[str]:
     """What is called filled was executed in full: to the last part of a share that its dollars buy."""
+    if conduct.faults & ODD:
+        return
     filled = conduct.filled()
     for order in conduct.evidence.orders:
         if order.state != "FILLED":
@@ -262,7 +215,7 @@ def orders_are_counted(conduct: Conduct) -> Iterator[str]:
 
 def raised_cash_stays(conduct: Conduct) -> Iterator[str]:
     """What was raised is in the reserve of every later plan, until a client wants it invested again."""
-    if conduct.surfaces or conduct.faults & {"restore", "split"}:
+    if conduct.surfaces or conduct.faults & ODD:
         return
     paid = {f.account_id for f in conduct.facts if f.kind == "transfer" and (f.amount or ZERO) < 0}
     plans, orders = conduct.plans, conduct.of_runs()
@@ -283,7 +236,7 @@ def raised_cash_stays(conduct: Conduct) -> Iterator[str]:
 
 def what_is_stopped_is_cancelled(conduct: Conduct) -> Iterator[str]:
     """The kill switch reaches what works at the broker, where nothing keeps it from being heard."""
-    if conduct.faults & (UNSTEADY | {"restore"}):
+    if conduct.faults & (UNSTEADY | ODD):
         return
     filled = conduct.filled()
     ended: dict[str, datetime] = {}
@@ -358,7 +311,7 @@ def nothing_is_meant_after_a_cancel(conduct: Conduct) -> Iterator[str]:
 
 def runs_end_after_their_orders(conduct: Conduct) -> Iterator[str]:
     """Nothing happens at the broker to an order whose run is over."""
-    if conduct.surfaces or conduct.faults & {"restore", "fill after cancel", "bust"}:
+    if conduct.surfaces or conduct.faults & ODD:
         return
     ended = {run.id: run.finished_at for run in conduct.evidence.runs}
     for fact in conduct.facts:
@@ -372,7 +325,7 @@ def runs_end_when_their_account_shows_it(conduct: Conduct) -> Iterator[str]:
     """A run that has traded is complete when the broker has shown its trades in the account, or has had a
     minute for it.
     """
-    if conduct.surfaces or conduct.faults & (UNSTEADY | {"restore"}):
+    if conduct.surfaces or conduct.faults & (UNSTEADY | ODD):
         return
     orders = conduct.orders
     for run in conduct.evidence.runs:
@@ -406,6 +359,7 @@ def _positions(facts: Sequence[Fact], account_id: str, *, until: datetime) -> di
 
 RULES = {
     "plans know": plans_start_from_what_is_there,
+    "alone": nobody_plans_beside_a_working_order,
     "their own money": runs_spend_their_own,
     "can be paid": nothing_is_ordered_that_cannot_be_paid,
     "caps": caps_hold,

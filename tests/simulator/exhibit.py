@@ -8,12 +8,13 @@ from functools import partial
 from tests.engine.desks import HISTORY, TENANT
 from tests.simulator.checker import Exhibit, Stop
 from tests.simulator.clients import Promises
-from tests.simulator.conduct import Conduct
 from tests.simulator.market import Market
+from tests.simulator.witness import Conduct
 from trimtab.database import Tx, instant
 from trimtab.engine.desk import Desk, drive
 from trimtab.engine.publish import publish
-from trimtab.engine.work import work
+from trimtab.engine.sweep import sweep
+from trimtab.engine.turn import take_turn
 from trimtab.store import freezes, holdings, shards
 from trimtab.store.evidence import read_evidence
 
@@ -52,7 +53,8 @@ def unmirrored(desk: Desk, market: Market) -> Iterator[tuple[str, str]]:
     if market.weather.rate("account late"):
         return
     for shard in desk.db.read(shards.numbers):
-        drive(work(desk, shard), desk)
+        turn = drive(take_turn(desk, shard), desk)
+        drive(sweep(turn), desk)
         block = desk.db.read(partial(holdings.read, shard=shard)).block
         for account_id in desk.db.read(partial(shards.account_ids, shard=shard)):
             there = market.account(market.books[account_id]).holdings

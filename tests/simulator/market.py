@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from tests.simulator.conduct import Sending
 from tests.simulator.ledger import Fact
 from tests.simulator.tape import Tape
 from tests.simulator.timeline import Timeline
 from tests.simulator.weather import Weather
+from tests.simulator.witness import Sending
 from trimtab.brokers.broker import Account, OrderReport, Transfer
 from trimtab.core.plan import Holdings
 from trimtab.core.run import Execution, Order, OrderState, Side

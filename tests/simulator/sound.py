@@ -11,8 +11,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from tests.simulator.conduct import Conduct, Sending
 from tests.simulator.ledger import Fact
+from tests.simulator.witness import Conduct, Sending
 from trimtab.store.evidence import Evidence, StoredExecution, StoredOrder, StoredPlan, StoredRun
 
 NAMES = UUID("6f1d6c1e-5c55-4f0e-9d4a-7a1f5f0d8b21")

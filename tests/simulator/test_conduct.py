@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.simulator import conduct
-from tests.simulator.conduct import Conduct, Sending
 from tests.simulator.sound import (
     BUY,
     CONDUCT,
@@ -21,6 +20,7 @@ from tests.simulator.sound import (
     order,
     plan,
 )
+from tests.simulator.witness import Conduct, Sending
 from trimtab.core.gate import Caps
 from trimtab.store.evidence import Evidence, StoredOrder
 
@@ -54,6 +54,13 @@ GIVEN_UP = (order(0), order(1, state="ABANDONED", filled_quantity=Decimal(0)))
 RAISED = replace(RUN, kind="partial_liquidation")
 LATER = replace(RUN, seq=2, id="run-2", slot="session:2026-03-03")
 WORKS_ON = FACTS[:3]
+LATE_PLAN = replace(plan(), planned_at=at(6.5))
+SLOW = (*FACTS[:5], replace(FACTS[5], at=at(20)))
+BY_HAND = (
+    *FACTS,
+    fact(7, 1, "accepted", client_order_id="by hand", symbol="SPY", side="buy", notional=Decimal(1)),
+    fact(8, 30, "canceled", client_order_id="by hand"),
+)
 LATE = at(60)
 MOMENT = timedelta(microseconds=1)
 
@@ -83,6 +90,13 @@ WRONG_WAYS: list[tuple[str, str, Conduct]] = [
         recorded(plans=(plan(holdings={"cash": "300", "positions": {"SPY": "10"}}),)),
     ),
     ("plans know", "a trade of before is missing", recorded(plans=(replace(plan(), planned_at=at(5)),))),
+    (
+        "alone",
+        "beside its own sale",
+        lived(facts=(*FACTS[:3], replace(FACTS[3], at=at(9))), evidence=evidence(plans=(LATE_PLAN,))),
+    ),
+    ("alone", "beside its own purchase", lived(facts=SLOW, evidence=evidence(plans=(LATE_PLAN,)))),
+    ("alone", "beside a stranger's", lived(facts=BY_HAND)),
     ("their own money", "the reserve is spent", recorded(plans=(plan(reserve="100.01"),))),
     ("their own money", "planned proceeds", lived(facts=(*FACTS[:3], SOLD_FOR_LESS, *FACTS[4:]))),
     ("their own money", "what nobody has", recorded(orders=orders(notional=Decimal("200.01")))),

@@ -81,8 +81,23 @@ SAFETY = frozenset(
 )
 """The rules that hold even at a broker that breaks its word."""
 
-UNSTEADY = frozenset({"crash", "pause", "takeover", "slow", "commit unknown", "call fails", "endpoint dead"})
+UNSTEADY = frozenset(
+    {
+        "crash",
+        "pause",
+        "takeover",
+        "slow",
+        "commit unknown",
+        "call fails",
+        "endpoint dead",
+        "account in trouble",
+    }
+)
 """What keeps our own machines from doing in time what they should."""
+
+
+ODD = frozenset({"overfill", "bust", "manual order", "fill after cancel", "split", "restore"})
+"""After which what is at the broker is not what its orders and our plans say."""
 
 
 class Duplicates(StrEnum):
@@ -150,19 +165,6 @@ PROFILES: Mapping[str, Profile] = {
             duplicates=(Duplicates.DROPPED,),
             rules=SAFETY,
         ),
-        Profile(
-            name="limits",
-            rates={"caps": (1000,), "price moves": (1000,), "slow": (0, 100), "pause": (0, 20)},
-        ),
-        Profile(
-            name="clients",
-            rates={"meanwhile": (100, 200), "request lost": (0, 300), "no room": (0, 300)},
-        ),
-        Profile(
-            name="steady",
-            rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
-            workers=(1,),
-        ),
         # What a broker takes back, adds, or does without being asked to.
         Profile(
             name="odd",
@@ -171,6 +173,31 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="latefills",
             rates={"fill after cancel": (1000,), "cancel": (900,), "slow fills": (1000,), "freeze": (300,)},
+        ),
+        Profile(
+            name="limits",
+            rates={"caps": (1000,), "price moves": (1000,), "slow": (0, 100), "pause": (0, 20)},
+        ),
+        Profile(
+            name="clients",
+            rates={"meanwhile": (100, 200), "request lost": (300,), "no room": (0, 300)},
+            duplicates=(Duplicates.DROPPED, Duplicates.DROPPED, Duplicates.TAKEN),
+        ),
+        Profile(
+            name="money",
+            rates={
+                **dict.fromkeys([*sorted(UNSTEADY), "account late", "request late"], (0,)),
+                "transfers": (900,),
+                "slippage": (1000,),
+                "slow fills": (1000,),
+                "raise cash": (300,),
+            },
+            workers=(1,),
+        ),
+        Profile(
+            name="steady",
+            rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
+            workers=(1,),
         ),
         Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )
