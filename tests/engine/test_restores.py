@@ -24,6 +24,7 @@ from trimtab.store import freezes, restores
 NAMES = ("full", "partial fills and delays", "lost replies", "six accounts")
 PAIRS = 12
 SEED = 20260302
+QUARANTINE_S = 5
 
 
 def go_on(world: World, until: Point | None) -> None:
@@ -51,8 +52,16 @@ def put_back(
             clock.forward(30)
             restored = Place(old.main_url, place.paper_url)
             with world_at(restored, scenario.setup, clock=clock, series=3) as world:
-                world.db.write(lambda tx: restores.mark(tx, "restore", clock.now))
+                begin_from_copy(world)
                 yield world
+
+
+def begin_from_copy(world: World) -> None:
+    """As `trimtab backup` marks it; what was on its way at the take-over has had the time to arrive."""
+    world.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
+    world.settle()
+    assert all_freezes(world) == [restores.REASON]
+    world.clock.forward(QUARANTINE_S)
 
 
 def all_freezes(world: World) -> list[str]:
@@ -116,7 +125,7 @@ def old_copy(site: Site, scenario: Scenario) -> Iterator[tuple[World, Place]]:
 def restored(world: World, place: Place, scenario: Scenario) -> Iterator[World]:
     """The copy in the place of the world, at the same time and broker."""
     with world_at(place, scenario.setup, clock=world.clock, series=3) as other:
-        other.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
+        begin_from_copy(other)
         yield other
 
 
@@ -216,7 +225,7 @@ def test_every_shard_is_compared_before_anything_moves(world: World) -> None:
     """Of two shards the first waits for the second."""
     world.enroll(world.open_account("ann", "1000"), world.strategy(SPY="100"))
     world.db.write(lambda tx: tx.execute("INSERT INTO shards (shard, accounts) VALUES (2, 0)"))
-    world.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
+    begin_from_copy(world)
     drive(work(world.desk, 1), world.desk)
     assert world.broker_orders() == []
     assert all_freezes(world) == [restores.REASON]
@@ -229,14 +238,14 @@ def test_every_shard_is_compared_before_anything_moves(world: World) -> None:
 def test_settle_lifts_the_freeze_and_goes_on_with_every_shard(world: World) -> None:
     world.enroll(world.open_account("ann", "1000"), world.strategy(SPY="100"))
     world.db.write(lambda tx: tx.execute("INSERT INTO shards (shard, accounts) VALUES (2, 0)"))
-    world.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
+    begin_from_copy(world)
     world.settle()
     assert world.ends("ann") == ["COMPLETED"]
 
 
 def test_a_broker_that_is_down_keeps_everything_frozen(world: World) -> None:
     world.enroll(world.open_account("ann", "1000"), world.strategy(SPY="100"))
-    world.db.write(lambda tx: restores.mark(tx, "restore", world.clock.now))
+    begin_from_copy(world)
     world.paper.set_faults({"outage": True})
     world.settle()
     assert all_freezes(world) == [restores.REASON]

@@ -229,7 +229,7 @@ def _gated(state: RunState, orders: Sequence[Order], *, skips: tuple[Skip, ...],
             passed.append(order)
         else:
             leg = facts.plan.legs[order.leg]
-            stopped.append(_skip(leg, verdict.reason, details=verdict.details))
+            stopped.append(skip(leg, verdict.reason, details=verdict.details))
     return Submit(state, tuple(passed), (*skips, *stopped))
 
 
@@ -246,7 +246,8 @@ def _stopped(order: Order, facts: Facts, *, run_orders: int) -> Stopped | None:
     return gate(order, facts.plan, at=moment)
 
 
-def _skip(leg: Leg, reason: SkipReason, *, details: str) -> Skip:
+def skip(leg: Leg, reason: SkipReason, *, details: str) -> Skip:
+    """A leg given up."""
     notional = leg.notional if leg.quantity is None else leg.quantity * leg.price
     assert notional is not None
     return Skip(
@@ -267,7 +268,7 @@ def _submit_buys(run: Run, facts: Facts, *, buys: Sequence[Leg], now: datetime) 
         notional = min(parts[leg.symbol], leg.notional)
         if notional < facts.plan.min_notional:
             details = f"${plain(leg.notional)} planned, ${plain(notional)} left to spend"
-            skips.append(_skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
+            skips.append(skip(leg, SkipReason.INSUFFICIENT_CASH, details=details))
         else:
             orders.append(intent(run, leg, plan=facts.plan, notional=notional, now=now))
     return _gated(RunState.BUYING, orders, skips=tuple(skips), facts=facts)

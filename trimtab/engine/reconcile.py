@@ -14,9 +14,10 @@ from datetime import datetime
 from functools import partial
 
 from trimtab.brokers.broker import Account, Broker, OrderReport
-from trimtab.core.decide import intent
+from trimtab.core.decide import intent, skip
 from trimtab.core.doubt import disagreement, traded
 from trimtab.core.money import ZERO
+from trimtab.core.plan import Skip, SkipReason
 from trimtab.core.run import Order, OrderState, RunState, Side, order_id
 from trimtab.database import Tx
 from trimtab.engine import reports
@@ -45,8 +46,15 @@ class _Found:
     report: OrderReport
 
 
-def reconcile(turn: Turn) -> Effects[None]:
-    """Compare a restored shard with the broker, adopt what is found, and lift the freeze with the last."""
+def reconcile(turn: Turn) -> Effects[bool]:
+    """Compare a restored shard with the broker, adopt what is found, and lift the freeze with the last;
+    whether that could be done. Whatever was on its way when the copy took over must have arrived.
+    """
+    begun_at = yield from turn.commit(lambda tx: restores.begin(tx, turn.now))
+    settled_at = begun_at + turn.desk.broker.traits.quarantine
+    if turn.now < settled_at:
+        turn.wake_by(settled_at)
+        return False
     cases = yield from read(partial(open_cases, shard=turn.shard, only=None, now=turn.now))
     forgotten = yield from _look_for(turn, [case for case in cases if case.plan is not None])
     yield from reports.learn_names(turn, [(found.order, found.report) for found in forgotten])
@@ -61,6 +69,7 @@ def reconcile(turn: Turn) -> Effects[None]:
         len(carried_out),
         "; nothing is frozen for it any more" if turn.lifted else "",
     )
+    return True
 
 
 def _look_for(turn: Turn, planned: Sequence[Case]) -> Effects[list[_Found]]:
@@ -133,13 +142,33 @@ def _store(tx: Tx, turn: Turn, forgotten: Sequence[_Found], *, carried_out: set[
     ours = [found for found in forgotten if found.case.run.id in applied]
     intents = [_as_sent(found) for found in ours]
     orders.insert_intents(tx, turn.shard, epoch=turn.epoch, intents=intents)
+    given_up = {found[0].case.run.id: _too_late(found) for found in by_run.values() if _has_bought(found)}
+    orders.insert_skips(tx, turn.shard, {key: skips for key, skips in given_up.items() if key in applied})
     reports.store(tx, turn, [reports.said(turn, o, f.report) for o, f in zip(intents, ours, strict=True)])
 
 
 def _with_orders(found: Sequence[_Found]) -> Change:
-    run = found[0].case.run
-    buys = run.state is RunState.BUYING or any(each.order.side is Side.BUY for each in found)
-    return Change(run=run, state=RunState.BUYING if buys else RunState.SELLING, more_orders=len(found))
+    state = RunState.BUYING if _has_bought(found) else RunState.SELLING
+    return Change(run=found[0].case.run, state=state, more_orders=len(found))
+
+
+def _has_bought(found: Sequence[_Found]) -> bool:
+    in_it = found[0].case.run.state is RunState.BUYING
+    return in_it or any(each.order.side is Side.BUY for each in found)
+
+
+def _too_late(found: Sequence[_Found]) -> list[Skip]:
+    """Sells of which the broker knows nothing although the buys have begun: they have been given up, or
+    refused, and what became of them is forgotten.
+    """
+    case = found[0].case
+    assert case.plan is not None, "only planned runs have legs"
+    known = {order.leg for order in case.orders} | {given_up.leg for given_up in case.skips}
+    known |= {each.order.leg for each in found}
+    details = "restored from a backup: what became of this order is forgotten"
+    return [
+        skip(leg, SkipReason.FORGOTTEN, details=details) for leg in case.plan.sells if leg.number not in known
+    ]
 
 
 def _as_sent(found: _Found) -> Order:

@@ -26,13 +26,12 @@ def work(desk: Desk, shard: int) -> Effects[Turn]:
     """
     turn = yield from take_turn(desk, shard)
     try:
-        if turn.is_restored:
-            yield from reconcile(turn)
-        yield from look_back(turn)
-        yield from release(turn)
-        yield from sweep(turn)
-        yield from advance(turn)
-        turn.reached = True
+        if not turn.is_restored or (yield from reconcile(turn)):
+            yield from look_back(turn)
+            yield from release(turn)
+            yield from sweep(turn)
+            yield from advance(turn)
+            turn.reached = True
     except BrokerDown as error:
         log.warning("shard %d: %s", shard, error)
         turn.wake_by(turn.now + RETRY_BROKER)

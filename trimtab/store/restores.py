@@ -6,7 +6,7 @@ broker before anything of it may move; when the last has been, the freeze ends b
 
 from datetime import datetime
 
-from trimtab.database import Tx, micros
+from trimtab.database import Tx, instant, micros
 from trimtab.store import freezes, shards
 from trimtab.store.freezes import Freeze
 
@@ -28,6 +28,13 @@ def mark(tx: Tx, restore_id: str, now: datetime) -> None:
     freezes.insert(tx, everything, now)
     tx.execute("UPDATE shards SET restored = 1")
     shards.mark_all_due(tx, now)
+
+
+def begin(tx: Tx, now: datetime) -> datetime:
+    """When somebody began to work with the copy: now, if nobody has before."""
+    tx.execute("UPDATE restores SET begun_at = :now WHERE begun_at IS NULL", now=micros(now))
+    row = tx.row("SELECT MAX(begun_at) AS begun_at FROM restores WHERE reconciled_at IS NULL")
+    return now if row is None or row["begun_at"] is None else instant(row["begun_at"])
 
 
 def reconciled(tx: Tx, shard: int, now: datetime) -> bool:

@@ -29,6 +29,7 @@ CREATE TABLE budgets (
 CREATE TABLE restores (
     id TEXT PRIMARY KEY,
     copied_at BIGINT NOT NULL,
+    begun_at BIGINT,
     reconciled_at BIGINT
 );
 ALTER TABLE shards ADD COLUMN restored INTEGER NOT NULL DEFAULT 0 CHECK (restored IN (0, 1));
