@@ -48,8 +48,8 @@ docs: setup ## write the reference pages that are made from the program itself
 bench: setup ## run every benchmark, one JSON line each
 	@for script in $(sort $(wildcard bench/bench_*.py)); do $(BIN)/python "$$script" || exit 1; done
 
-prove: setup ## run the long proofs
-	@$(PYTEST) -n 2 -m prove
+prove: setup ## run the long proofs, and print their figures
+	@$(PYTEST) -n 2 -m prove -rP
 
 lock: setup ## make requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \

@@ -168,4 +168,4 @@ def test_old_copies_of_many_moments(
     seed: int,
 ) -> None:
     with open_stage(nest, tmp_path, database_url, accounts=ACCOUNTS, seed=seed) as stage:
-        drill(stage, copying, seed)
+        print(drill(stage, copying, seed))  # noqa: T201 - the figures
