@@ -1,9 +1,8 @@
 """From targets, holdings and prices to a plan: what to sell, what to buy, what to leave and why.
 
-Three kinds of plan: a full rebalance to the targets, investing free cash into what is below its
-target, and raising cash from what is above it. All arithmetic is exact; amounts are rounded once,
-towards not trading: sells to nine places of a share, buys to whole cents. A plan never trades one
-symbol in both directions, and its buys never exceed its proceeds plus free cash.
+Three kinds of plan: a full rebalance to the targets, investing free cash below them, raising cash from above
+them. All arithmetic is exact; amounts are rounded once, towards not trading: sells to nine places of a share,
+buys to whole cents. No symbol is traded both ways, and buys never exceed proceeds plus free cash.
 """
 
 from collections.abc import Iterable, Mapping
