@@ -7,11 +7,13 @@ the copy takes the place of the database, while the broker stays as it is. SPY c
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from tests.engine.desks import Clock, Place, PostgresSite, Site, SqliteSite, World, targets, world_at
+from tests.engine.brokers import AGAIN
+from tests.engine.desks import Clock, Place, PostgresSite, Setup, Site, SqliteSite, World, targets, world_at
 from tests.engine.machine import Died, Machine, Point, points
 from tests.engine.scenarios import SCENARIOS, Scenario
 from tests.engine.test_crashes import a_copy, play, prepared
@@ -74,6 +76,7 @@ def require_as_if_nothing_had_happened(world: World, scenario: Scenario) -> None
     assert world.open_runs() == []
     assert len(set(world.broker_orders())) == len(world.broker_orders())
     assert world.broker.repeated == []
+    assert OVERTAKEN not in {run.reason for run in world.runs()}, "nobody else has traded"
     assert all_freezes(world) == [], "the freeze has ended by itself, and nothing else was frozen"
     world.require_sound()
 
@@ -108,6 +111,24 @@ def test_a_copy_that_takes_over_in_the_middle_of_a_run_finishes_it(
                     require_as_if_nothing_had_happened(world, scenario)
                 except AssertionError as error:
                     raise AssertionError(f"copied at {copied_at}, lost at {lost_at}") from error
+
+
+def test_where_duplicates_count_twice_a_copy_of_any_moment_orders_nothing_twice(
+    sqlite_site: SqliteSite,
+) -> None:
+    """Nothing but the comparison knows there what the copy has forgotten. An intent that had not left when
+    the first worker died is given up, so that the ends differ.
+    """
+    scenario = replace(SCENARIOS["full"], setup=Setup(drops_duplicates=False))
+    with prepared(sqlite_site, scenario) as at:
+        with a_copy(sqlite_site, scenario, at) as world:
+            single = list(points(play(scenario, world).sizes))
+        for copied_at in single:
+            with put_back(sqlite_site, scenario, at, copied_at=copied_at, lost_at=None) as world:
+                Machine(world=world).work_on()
+                assert not [key for key in world.broker_orders() if key.endswith(AGAIN)], copied_at
+                assert world.broker.repeated == []
+                world.require_sound()
 
 
 @contextmanager

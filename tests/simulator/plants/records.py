@@ -153,7 +153,7 @@ PLANTS = (
         file=RECONCILE,
         old="    shown = yield from _lookup([order for _, order in wanted.values()])\n",
         new="    shown = yield from _lookup([order for _, order in wanted.values()][:0])\n",
-        test="tests/engine/test_restores.py::test_a_copy_that_takes_over_in_the_middle_of_a_run_finishes_it",
+        test="tests/engine/test_restores.py::test_a_copy_of_any_moment_ends_where_the_original_did",
     ),
     Plant(
         number="P92",
