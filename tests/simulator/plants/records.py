@@ -177,7 +177,7 @@ PLANTS = (
         file="trimtab/core/decide.py",
         old="        rebalanced=completed and full and plan.equity > 0,\n",
         new="        rebalanced=full and plan.equity > 0,\n",
-        test="tests/engine/test_cancels.py",
+        test="tests/core/test_decide.py",
     ),
     Plant(
         number="P95",
