@@ -145,6 +145,8 @@ def test_a_backup_is_a_frozen_copy_of_both_files(on_sqlite: Trimtab) -> None:
     with closing(open_paper_database(load_settings(on_sqlite.settings))) as paper_db:
         paper = PaperBroker(paper_db, lambda: NOW)
         paper.open_account("ann", "id-acme", cash=Decimal(1000), positions={})
+        on_sqlite.works("keys", "create", "--tenant", "acme")
+        on_sqlite.works("accounts", "assign", "ann", "--tenant", "acme")
         printed = on_sqlite.works("backup", "copy.db")
     assert printed == "copied to copy.db and copy.db-paper.db; the copy is frozen\n"
     assert sorted(path.name for path in on_sqlite.folder.glob("copy*")) == ["copy.db", "copy.db-paper.db"]
