@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import cli, server
+from trimtab.api import alpaca_events
 from trimtab.api.stream import Pace, Streams
 from trimtab.store import feed
 
@@ -25,7 +26,7 @@ def between(*given: Any, **named: Any) -> Any:
 
 
 if __name__ == "__main__":
-    setattr(server, "Streams", partial(Streams, pace=PACE))  # noqa: B010 - mypy takes it for private
+    setattr(alpaca_events, "Streams", partial(Streams, pace=PACE))  # noqa: B010 - mypy takes it for private
     server.STOP_WITHIN_S = STOP_WITHIN_S
     feed.between = between
     cli.main()

@@ -214,7 +214,7 @@ UNKNOWN_PATHS = [
     "/v1/rebalancing/nothing",
     "/v1/rebalancing/portfolios/a/b",
     "/v1//rebalancing/portfolios/x/y",
-    "/v1/accounts",
+    "/v1/watchlists",
     "/v1/beta/",
     "/v1/beta/beta/rebalancing/portfolios",
     "/v1/beta/%ff",
