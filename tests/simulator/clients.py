@@ -226,6 +226,7 @@ class Clients:
         )
         now = self.market.time.now
         self.desk.db.write(lambda tx: freezes.insert(tx, stop, now))
+        self._wake()
         self.market.time.tag(f"freeze of {('an account', 'a symbol', 'a tenant')[scope]}")
         self.promises.freezes.append((stop, now))
         if self.market.tape.choice("thaws", 2):
@@ -242,8 +243,13 @@ class Clients:
         for other, _ in self.promises.freezes:
             if (other.tenant_id, other.account_id, other.symbol) == scope:
                 self.promises.thaws.setdefault(other.id, now)
-        for shard in self.desk.db.read(shards.numbers):
-            self.desk.db.write(partial(shards.mark_due, shard=shard, at=now))
+        self._wake()
+
+    def _wake(self) -> None:
+        """As `trimtab freeze` and `trimtab thaw` do."""
+        now = self.market.time.now
+        self.desk.db.write(lambda tx: shards.mark_all_due(tx, now))
+        self.rouse()
 
     def _transfer(self) -> None:
         tape = self.market.tape

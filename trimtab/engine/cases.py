@@ -11,7 +11,7 @@ from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan, Skip
 from trimtab.core.preferences import Preferences
-from trimtab.core.run import Initiator, Order, Run, RunKind, RunState
+from trimtab.core.run import Initiator, Order, OrderState, Run, RunKind, RunState
 from trimtab.core.sessions import Window
 from trimtab.core.step import Facts
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
@@ -59,16 +59,27 @@ class Seen:
     """What this turn has learned from the broker so far. An account is forgotten when its orders move.
 
     `prices` and `assets` are by the symbol asked for, at `asked_at`; all that is there was there together,
-    with no corporate action in between (see `advance`).
+    with no corporate action in between (see `advance`). `told_at` is when each order was last asked about,
+    or earlier.
     """
 
-    asked: set[str] = field(default_factory=set)
+    told_at: dict[str, datetime] = field(default_factory=dict)
     cancel_asked: set[str] = field(default_factory=set)
     looked: set[str] = field(default_factory=set)
     accounts: dict[str, Account] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
     assets: dict[str, Asset] = field(default_factory=dict)
     asked_at: dict[str, datetime] = field(default_factory=dict)
+
+    def has_been_told(self, order: Order, *, quarantine: timedelta, now: datetime) -> bool:
+        """Whether what the broker said of an order still counts. That it does not show one is no word on it
+        once the quarantine is over, if it was said before that.
+        """
+        at = self.told_at.get(order.client_order_id)
+        if at is None or order.state is not OrderState.SENDING:
+            return at is not None
+        over_at = order.sent_at + quarantine
+        return now < over_at or at >= over_at
 
     def prices_age(self, symbols: Iterable[str], now: datetime) -> timedelta:
         """How long ago the oldest of these prices was asked for."""
@@ -187,7 +198,11 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window, now: datetim
         prices=seen.prices,
         frozen=freeze_reason(case.freezes) or held,
         frozen_symbols=frozen_symbols(case.freezes, seen),
-        asked=frozenset(o.client_order_id for o in case.orders if o.client_order_id in seen.asked),
+        asked=frozenset(
+            order.client_order_id
+            for order in case.orders
+            if seen.has_been_told(order, quarantine=desk.broker.traits.quarantine, now=now)
+        ),
         cancel_asked=frozenset(
             o.client_order_id for o in case.orders if o.client_order_id in seen.cancel_asked
         ),

@@ -41,7 +41,7 @@ def learn(turn: Turn, known: Sequence[Order]) -> Effects[list[Order]]:
     ]
     yield from learn_names(turn, news)
     yield from record(turn, [said(turn, order, report) for order, report in news])
-    turn.seen.asked |= orders_by_id.keys() - missing
+    turn.seen.told_at |= dict.fromkeys(orders_by_id.keys() - missing, turn.now)
     for client_order_id in missing:
         turn.rest(orders_by_id[client_order_id].run_id, until=turn.now + RETRY_BROKER)
     turn.seen.forget(order.account_id for order, _ in news)

@@ -202,7 +202,7 @@ def _send(turn: Turn, sent: Sequence[Order]) -> Effects[list[Order]]:
     turn.orders += len(sent) - len(unsent)
     turn.seen.forget(order.account_id for order in sent)
     # An order that was accepted and is still open has just been seen.
-    turn.seen.asked |= {one.order.client_order_id for one in said}
+    turn.seen.told_at |= {one.order.client_order_id: turn.now for one in said}
     return unsent
 
 
@@ -232,7 +232,8 @@ def cancel_orders(turn: Turn, cases: Sequence[tuple[Case, CancelOrders]]) -> Eff
     for order in unwanted:
         if order.client_order_id in missing:
             turn.rest(order.run_id, until=turn.now + RETRY_BROKER)
-    turn.seen.asked -= ids
+    for client_order_id in ids:
+        turn.seen.told_at.pop(client_order_id, None)
 
 
 def ask_to_cancel(unwanted: Sequence[Order]) -> Effects[frozenset[str]]:
