@@ -6,7 +6,6 @@ once, in the portable subset; the few differences are translated here: `IN :ids`
 locks, which SQLite does not need. Instants are stored as BIGINT microseconds since 1970 UTC.
 """
 
-import json
 import re
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
+import msgspec
 import psycopg
 from psycopg import errors as pg_errors
 from psycopg import sql as pg_sql
@@ -46,15 +46,20 @@ PRAGMAS = (
 )
 DEADLOCK_RETRIES = 8
 GROUP_COMMIT_MAX = 64
+# What was written together was written at the same instant.
+INSTANTS_KEPT = 65_536
 # The number of PostgreSQL's lock for `alone`; others in the program must not use it.
 ALONE_LOCK = 7_270_164
 
+_JSON = msgspec.json.Encoder()
 _LIST = re.compile(r"\bIN :(\w+)")
 _NAME = re.compile(r"(?<!:):(\w+)")
 _SECRETS = re.compile(r"(?<=:)[^/:@]+(?=@)|(?<=password=)[^&]+")
 _ROW_LOCK = re.compile(r"\s+FOR (?:SHARE|UPDATE)\b(?: SKIP LOCKED)?")
 
 sqlite3.register_adapter(Decimal, lambda value: format(value, "f"))
+# For json_each, into which `IN :ids` is translated.
+sqlite3.register_adapter(list, lambda values: _JSON.encode(values).decode())
 
 
 class Row(Protocol):
@@ -68,6 +73,7 @@ def micros(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
 
+@lru_cache(maxsize=INSTANTS_KEPT)
 def instant(stored: int) -> datetime:
     """The aware UTC instant of a stored number."""
     return EPOCH + stored * MICROSECOND
@@ -82,14 +88,14 @@ class SqliteTx:
         self._connection = connection
 
     def rows(self, sql: str, **params: object) -> list[Row]:
-        return self._connection.execute(_for_sqlite(sql), _lists_as_json(params)).fetchall()
+        return self._connection.execute(_for_sqlite(sql), params).fetchall()
 
     def row(self, sql: str, **params: object) -> Row | None:
-        found: Row | None = self._connection.execute(_for_sqlite(sql), _lists_as_json(params)).fetchone()
+        found: Row | None = self._connection.execute(_for_sqlite(sql), params).fetchone()
         return found
 
     def execute(self, sql: str, **params: object) -> int:
-        return self._connection.execute(_for_sqlite(sql), _lists_as_json(params)).rowcount
+        return self._connection.execute(_for_sqlite(sql), params).rowcount
 
     def many(self, sql: str, params: Sequence[Mapping[str, object]]) -> int:
         """Run one statement for many parameter sets; the number of rows changed in all."""
@@ -152,10 +158,6 @@ def _for_postgres(sql: str) -> bytes:
     return _NAME.sub(r"%(\1)s", listed).encode()
 
 
-def _lists_as_json(params: dict[str, object]) -> dict[str, object]:
-    return {name: json.dumps(value) if isinstance(value, list) else value for name, value in params.items()}
-
-
 class SqliteDatabase:
     """A database file: many readers, one writer at a time.
 
@@ -215,11 +217,13 @@ class SqliteDatabase:
 
     def _commit_waiting(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_COMMIT_MAX))]
+        # Whoever is alone needs no savepoint, for which SQLite would copy every page before it changes it.
+        attempt = self._attempt if len(group) > 1 else self._attempt_alone
         settled: list[Callable[[], None]] = []
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for work, done in group:
-                settled.append(self._attempt(work, done))
+                settled.append(attempt(work, done))
             self._writer.execute("COMMIT")
         except BaseException as error:
             if self._writer.in_transaction:
@@ -229,6 +233,10 @@ class SqliteDatabase:
             return
         for settle in settled:
             settle()
+
+    def _attempt_alone(self, work: Callable[[SqliteTx], T], done: Future[T]) -> Callable[[], None]:
+        result = work(SqliteTx(self._writer))
+        return lambda: done.set_result(result)
 
     def _attempt(self, work: Callable[[SqliteTx], T], done: Future[T]) -> Callable[[], None]:
         """Run one member of a group; returns how to tell its caller after the commit."""

@@ -14,9 +14,10 @@ from typing import assert_never
 from tests.core.examples import DEADLINE, QUARANTINE, START, run, utc
 from trimtab.core.decide import decide
 from trimtab.core.gate import Moment, gate
-from trimtab.core.plan import Basis, Holdings, Plan, Skip
+from trimtab.core.plan import Basis, Holdings, Plan
 from trimtab.core.run import ORDER_TRANSITIONS, TRANSITIONS, Order, OrderState, Run, RunState, Side
 from trimtab.core.sessions import Window
+from trimtab.core.skip import Skip
 from trimtab.core.step import (
     Abandon,
     Ask,

@@ -39,8 +39,9 @@ from trimtab.core.corporate import (
 from trimtab.core.decide import decide
 from trimtab.core.doubt import Traded, disagreement, doubt, unseen
 from trimtab.core.gate import Moment, gate
-from trimtab.core.plan import SkipReason, make_plan
+from trimtab.core.plan import make_plan
 from trimtab.core.run import OrderState, RunKind, RunState
+from trimtab.core.skip import SkipReason
 from trimtab.core.step import Abandon, CancelOrders, Finish, Look, StorePlan, Submit, Wait
 from trimtab.core.strategy import AssetTarget, CashTarget, StrategyTarget, with_symbols
 

@@ -34,10 +34,11 @@ from tests.core.examples import (
     weights,
 )
 from trimtab.core.decide import decide
-from trimtab.core.doubt import Traded
-from trimtab.core.plan import Holdings, Leg, Plan, Skip, SkipReason
+from trimtab.core.doubt import POSITIONS_GRACE, Traded
+from trimtab.core.plan import Holdings, Leg, Plan
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.step import Abandon, Ask, CancelOrders, Finish, Look, Resend, Step, StorePlan, Submit, Wait
 
 QUEUED, PLANNED = RunState.QUEUED, RunState.PLANNED
@@ -338,7 +339,8 @@ def test_buys_spend_executed_proceeds_and_free_cash_and_nothing_else(
     sale: Order, cash: str, *, bought: dict[str, str], given_up: dict[str, str]
 ) -> None:
     at = START + MINUTE
-    known = facts(orders=(sale,), **asked(ID_A), basis=looked(holdings(cash, A="8", B="2")))
+    left = str(10 - sale.filled_quantity)
+    known = facts(orders=(sale,), **asked(ID_A), basis=looked(holdings(cash, A=left, B="2")))
     step = decide(run(SELLING), known, now=at)
     of = {"B": BUY_B, "C": BUY_C}
     planned = {"B": "120", "C": "80"}
@@ -346,10 +348,19 @@ def test_buys_spend_executed_proceeds_and_free_cash_and_nothing_else(
         BUYING,
         tuple(order(of[s], notional=Decimal(each), sent_at=at) for s, each in bought.items()),
         tuple(
-            skip(of[s], SkipReason.INSUFFICIENT_CASH, f"${planned[s]} planned, ${left} left to spend")
-            for s, left in given_up.items()
+            skip(of[s], SkipReason.INSUFFICIENT_CASH, f"${planned[s]} planned, ${rest} left to spend")
+            for s, rest in given_up.items()
         ),
     )
+
+
+def test_positions_that_nothing_explains_after_their_time_give_up_the_buys() -> None:
+    known = facts(orders=(SOLD,), **asked(ID_A), basis=looked(holdings("260", A="7", B="2")))
+    ends_at = START + POSITIONS_GRACE
+    why = "the broker shows 7 A, our fills make it 8"
+    assert decide(run(SELLING), known, now=ends_at - MINUTE / 60) == Wait(ends_at, why)
+    given_up = tuple(skip(leg, SkipReason.UNEXPLAINED, why) for leg in (BUY_B, BUY_C))
+    assert decide(run(SELLING), known, now=ends_at) == Submit(BUYING, (), given_up)
 
 
 def test_a_plan_without_sells_buys_at_once_from_free_cash() -> None:

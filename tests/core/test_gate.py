@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core.examples import BUY_B, PRICES, SELL_A, order, plan
 from trimtab.core.gate import Caps, Moment, Stopped, gate
-from trimtab.core.plan import SkipReason
+from trimtab.core.skip import SkipReason
 
 NOBODY: frozenset[str] = frozenset()
 AT = Moment(prices=PRICES, frozen_symbols=NOBODY)

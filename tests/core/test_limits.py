@@ -29,8 +29,9 @@ from tests.core.examples import (
 )
 from trimtab.core.decide import decide
 from trimtab.core.gate import Moment, Stopped, gate
-from trimtab.core.plan import Basis, Plan, Skip, SkipReason, make_plan
+from trimtab.core.plan import Basis, Plan, make_plan
 from trimtab.core.run import Order, RunKind, RunState, Side
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.step import Abandon, Resend, Submit
 
 INVEST, RAISE = RunKind.INVEST_CASH, RunKind.PARTIAL_LIQUIDATION

@@ -13,19 +13,9 @@ from hypothesis import strategies as st
 from tests.core.any_account import amounts, any_basis, any_request, limits
 from tests.core.examples import basis, decimals, holdings, plan, weights
 from trimtab.core import plan as plans
-from trimtab.core.plan import (
-    Basis,
-    Holdings,
-    Leg,
-    Plan,
-    Skip,
-    SkipReason,
-    equity_of,
-    make_plan,
-    proceeds,
-    unpriced,
-)
+from trimtab.core.plan import Basis, Holdings, Leg, Plan, equity_of, make_plan, proceeds, unpriced
 from trimtab.core.run import RunKind, Side
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.wording import less_than_minimum
 
 INVEST, RAISE = RunKind.INVEST_CASH, RunKind.PARTIAL_LIQUIDATION

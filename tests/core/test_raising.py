@@ -8,9 +8,10 @@ import pytest
 
 from tests.core.any_account import limits
 from tests.core.examples import basis, decimals, holdings, weights
-from trimtab.core.plan import Basis, Holdings, Plan, SkipReason, make_plan
+from trimtab.core.plan import Basis, Holdings, Plan, make_plan
 from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
+from trimtab.core.skip import SkipReason
 from trimtab.core.strategy import Weights
 
 

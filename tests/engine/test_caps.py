@@ -15,7 +15,7 @@ from tests.engine.brokers import Rates
 from tests.engine.desks import Setup, Site, SqliteSite, World, new_world
 from tests.engine.machine import Machine
 from trimtab.core.gate import Caps
-from trimtab.core.plan import SkipReason
+from trimtab.core.skip import SkipReason
 from trimtab.engine.desk import drive
 from trimtab.engine.work import work
 from trimtab.store import orders

@@ -21,8 +21,9 @@ from trimtab.brokers.paper_corporate import Done
 from trimtab.core.corporate import Late
 from trimtab.core.errors import IneligibleAssets, TrimtabError
 from trimtab.core.money import plain
-from trimtab.core.plan import Plan, Skip, SkipReason, equity_of
+from trimtab.core.plan import Plan, equity_of
 from trimtab.core.run import OrderState, Run, RunKind, RunState
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.strategy import BandKind, DriftBand, StrategyStatus, Target, asset_symbols
 from trimtab.engine.strategy_actions import review_assets
 from trimtab.engine.valuation import value_now

@@ -10,8 +10,8 @@ from tests.engine.brokers import Rates
 from tests.engine.desks import MONDAY, TENANT, Setup, Site, SqliteSite, World, new_world, new_york
 from tests.engine.machine import Machine
 from trimtab.core.errors import RunIsFinal
-from trimtab.core.plan import SkipReason
 from trimtab.core.run import Order, OrderState, Run, RunState, Side
+from trimtab.core.skip import SkipReason
 from trimtab.core.strategy import Weekly
 from trimtab.engine.desk import Commit, drive, perform
 from trimtab.engine.work import work

@@ -10,8 +10,8 @@ import pytest
 
 from tests.engine.desks import TENANT, Setup, SqliteSite, World, new_world, targets
 from trimtab.core.errors import IneligibleAssets
-from trimtab.core.plan import SkipReason
 from trimtab.core.run import RunState
+from trimtab.core.skip import SkipReason
 from trimtab.core.strategy import (
     AssetTarget,
     BandKind,

@@ -28,9 +28,9 @@ from tests.engine.intervals import (
     second_tenant,
     settle_at,
 )
-from trimtab.core.plan import Skip, SkipReason
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.run import Order, Run, RunState
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.strategy import Definition, Frequency, Strategy
 from trimtab.engine import strategy_actions
 from trimtab.store import orders, preferences, strategies

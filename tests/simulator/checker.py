@@ -276,7 +276,9 @@ def nothing_is_meant_under_a_freeze(exhibit: Exhibit) -> Iterator[str]:
 
 
 def accounts_are_held_while_in_doubt(exhibit: Exhibit) -> Iterator[str]:
-    """Held is an account with an order of which nobody can know whether it will surface, and no other."""
+    """Held is an account with an order of which nobody can know whether it will surface, and no other. The
+    run of one that waits for a person has not come to its end.
+    """
     accepted = {fact.client_order_id for fact in exhibit.of("accepted")}
     lost = {
         order.account_id
@@ -284,7 +286,10 @@ def accounts_are_held_while_in_doubt(exhibit: Exhibit) -> Iterator[str]:
         if order.state == "ABANDONED" and order.client_order_id not in accepted
     }
     doubtful = set() if exhibit.drops_duplicates else lost
-    yield from (f"{account_id} is not held" for account_id in sorted(doubtful - exhibit.held.keys()))
+    yield from (
+        f"{account_id} is not held"
+        for account_id in sorted(doubtful - exhibit.held.keys() - set(exhibit.frozen))
+    )
     if exhibit.is_restored:
         # What happened in the time that was forgotten may leave more in doubt.
         return
@@ -295,9 +300,13 @@ def accounts_are_held_while_in_doubt(exhibit: Exhibit) -> Iterator[str]:
 
 
 def too_much_freezes(exhibit: Exhibit) -> Iterator[str]:
-    """An account in which too much was executed waits for a person, and no other does."""
+    """An account in which too much was executed waits for a person, and no other does. A person who thaws an
+    account has looked.
+    """
+    thawed = {stop.account_id for stop in exhibit.stops if stop.symbol is None}
     yield from (
-        f"{account_id} is not frozen" for account_id in sorted(exhibit.overfilled - set(exhibit.frozen))
+        f"{account_id} is not frozen"
+        for account_id in sorted(exhibit.overfilled - set(exhibit.frozen) - thawed)
     )
     frozen = set(exhibit.frozen) - exhibit.overfilled
     yield from (f"{account_id} is frozen: {exhibit.frozen[account_id]}" for account_id in sorted(frozen))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from tests.engine.desks import EVERYTHING, TENANT, targets
+from tests.engine.desks import TENANT, targets
 from tests.simulator.market import Market
 from tests.simulator.workers import Wrong
 from trimtab.core.errors import TrimtabError
@@ -20,7 +20,6 @@ from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.engine.strategy_actions import StrategyChange, StrategyDraft
 from trimtab.store import freezes, runs, shards
 from trimtab.store.freezes import Freeze
-from trimtab.store.runs import RunFilter
 
 MOMENTS = 200
 SYMBOLS = ("SPY", "TLT", "GLD", "IWM")
@@ -264,8 +263,9 @@ class Clients:
         self.rouse()
 
     def open_runs(self) -> list[Run]:
-        found = self.desk.db.read(lambda tx: runs.page(tx, TENANT, page=EVERYTHING, wanted=RunFilter()))
-        return [run for _, run in reversed(found) if run.state.is_open]
+        return self.desk.db.read(
+            lambda tx: [run for shard in shards.numbers(tx) for run in runs.open_runs(tx, shard)]
+        )
 
     def require_final(self) -> None:
         """Every run has ended by now, unless its account is held."""

@@ -160,6 +160,7 @@ ODDITIES = (
     state("the broker executes more than was ordered", "too much is executed", profile="odd"),
     state("an execution is taken back", "an execution is taken back", profile="odd"),
     state("somebody trades in the account past us", "somebody trades past us", profile="odd"),
+    state("a leg is skipped: positions nobody explains", "skip POSITIONS_UNEXPLAINED", profile="odd"),
     state("a leg is skipped: a cap", "skip ORDER_OVER_LIMIT", profile="limits"),
     state("one account's answers do not come", "account in trouble"),
     state("a commit is made and nobody is told", "commit unknown"),

@@ -26,6 +26,7 @@ REACHING: Mapping[str, int] = {
     "restore": 100,
     "late": 50,
     "odd": 50,
+    "latefills": 50,
     "limits": 50,
     "clients": 50,
     "steady": 50,

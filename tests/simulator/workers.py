@@ -109,12 +109,9 @@ class Worker:
         publish(self.desk)
         self.watch.rouse()
 
-    def rest(self) -> None:
+    def rest(self, due_at: datetime) -> None:
         """Until somebody is wanted: at the first tick at which a shard is due. Each looks at its own beat."""
-        now = self.market.time.now
-        due_at = self.desk.db.read(due)
-        if due_at is not None:
-            self.wake_at(max(due_at, now) + timedelta(seconds=TICK_S / 2 + self.number * BEAT_S))
+        self.wake_at(max(due_at, self.market.time.now) + timedelta(seconds=TICK_S / 2 + self.number * BEAT_S))
 
     def _begin(self, effects: Effects[Turn]) -> None:
         self.effects, self.epoch = effects, None

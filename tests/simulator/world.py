@@ -17,7 +17,7 @@ from tests.simulator.market import Market
 from tests.simulator.tape import Tape
 from tests.simulator.timeline import Timeline
 from tests.simulator.weather import QUARANTINE_S, Profile, draw_weather
-from tests.simulator.workers import Watch, Worker, Wrong
+from tests.simulator.workers import Watch, Worker, Wrong, due
 from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.plan import Limits
@@ -66,8 +66,7 @@ class SimulatedWorld:
         clients.calm_down()
         final_by = self.market.calm_at + timedelta(seconds=FINAL_WITHIN_S)
         self.time.run(final_by, self._is_at_rest)
-        # What surfaces late, was forgotten or cannot be explained is looked for when positions have had their
-        # time to agree: one before the buys, and one more after them.
+        # What surfaces late, was forgotten or cannot be explained is waited for from the last fill on.
         limited = self.desk.caps.minute_orders_max is not None
         unexplained = self.market.weather.surfaces or "somebody trades past us" in self.time.seen
         if not limited and not unexplained and self.promises.forgotten is None:
@@ -79,6 +78,8 @@ class SimulatedWorld:
         for ever.
         """
         if not all(worker.is_idle for worker in self.workers):
+            return False
+        if self.market.weather.rate("fill after cancel") and self.db.read(is_watched):
             return False
         under_way, held, given_up = self.db.read(what_waits)
         if under_way or given_up.keys() & self.market.placed.keys():
@@ -147,9 +148,11 @@ class SimulatedWorld:
 
     def rouse(self) -> None:
         """Let every worker that rests see whether it is wanted."""
-        for worker in self.workers:
-            if worker.is_idle:
-                worker.rest()
+        idle = [worker for worker in self.workers if worker.is_idle]
+        due_at = self.db.read(due) if idle else None
+        if due_at is not None:
+            for worker in idle:
+                worker.rest(due_at)
 
     def taken(self, worker: Worker) -> None:
         """A worker has taken a shard: what it finds there, and whether it overtakes another."""
@@ -237,6 +240,11 @@ def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
         held,
         {row["client_order_id"]: row["account_id"] for row in given_up},
     )
+
+
+def is_watched(tx: Any) -> bool:
+    """Whether a fill that comes after the end of its run is still looked for."""
+    return tx.row("SELECT 1 AS watched FROM watches LIMIT 1") is not None
 
 
 def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from trimtab.core.enrollment import Enrollment, EnrollmentState, TradeMarker
-from trimtab.core.plan import Holdings, Leg, Plan, Skip, SkipReason
+from trimtab.core.plan import Holdings, Leg, Plan
 from trimtab.core.run import Execution, Initiator, Order, OrderState, Run, RunKind, Side, order_id
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.strategy import AssetTarget, Definition, Strategy, StrategyStatus, Weights
 from trimtab.database import Database, Tx
 from trimtab.store import enrollments, runs, shards, strategies, tenants

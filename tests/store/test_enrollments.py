@@ -81,16 +81,16 @@ def test_the_roster_has_all_that_have_not_ended_and_says_who_is_paused_or_has_an
     db.write(lambda tx: enrollments.set_rebalanced(tx, 1, ["bobs"], at=LATER))
     insert_run(db)
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
-    assert (roster.ids, roster.account_ids) == (["follows", "bobs"], ["ann", "bob"])
-    assert (roster.strategy_ids, roster.open_run.tolist()) == (["mix", "mix"], [True, False])
+    assert (roster.ids, roster.account_ids) == (("follows", "bobs"), ("ann", "bob"))
+    assert (roster.strategy_ids, roster.open_run.tolist()) == (("mix", "mix"), [True, False])
     assert roster.last_rebalanced_at.tolist() == [-1, micros(LATER)]
-    assert (roster.evaluated_on, roster.evaluated_version.tolist()) == (["2026-02-27"] * 2, [1, 1])
+    assert (roster.evaluated_on, roster.evaluated_version.tolist()) == (("2026-02-27",) * 2, [1, 1])
     db.write(lambda tx: runs.cancel_queued(tx, "run", reason=None, now=LATER))
     db.write(lambda tx: enrollments.end(tx, "bobs", LATER))
     db.write(lambda tx: tx.execute("UPDATE enrollments SET state = 'paused' WHERE id = 'follows'"))
     roster = db.read(lambda tx: enrollments.roster(tx, 1))
-    assert (roster.ids, roster.open_run.tolist(), roster.paused.tolist()) == (["follows"], [False], [True])
-    assert db.read(lambda tx: enrollments.roster(tx, 2)).ids == []
+    assert (roster.ids, roster.open_run.tolist(), roster.paused.tolist()) == (("follows",), [False], [True])
+    assert db.read(lambda tx: enrollments.roster(tx, 2)).ids == ()
 
 
 def test_who_is_still_active_is_asked_at_the_last_moment(db: Database) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.store.rows import LATER, NOON, execution, insert_run, order, plan, run, skip
-from trimtab.core.plan import Holdings, SkipReason
+from trimtab.core.plan import Holdings
 from trimtab.core.run import Execution, Order, OrderState, Side, order_id
+from trimtab.core.skip import SkipReason
 from trimtab.core.strategy import (
     Annually,
     AssetTarget,

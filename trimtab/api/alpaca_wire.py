@@ -14,8 +14,8 @@ import msgspec
 from trimtab.api.body import instant_text
 from trimtab.core.enrollment import Enrollment, TradeMarker
 from trimtab.core.money import plain, round_down
-from trimtab.core.plan import Skip, SkipReason
 from trimtab.core.run import Initiator, Order, OrderState, Run, RunKind, RunState, Side
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.strategy import (
     COOLDOWN_DAYS_MAX,
     Annually,

@@ -150,6 +150,9 @@ UPGRADES: Mapping[int, tuple[str, ...]] = {
         # Whoever pages through all orders of a tenant can read past those of others: only the sandbox does.
         "DROP INDEX orders_of_tenant",
         "CREATE INDEX orders_of_account ON orders (account_id, seq)",
+        # As long as that one, or SQLite would look for open orders there, among all of an account.
+        "DROP INDEX orders_open",
+        "CREATE INDEX orders_open ON orders (account_id, seq) WHERE state = 'OPEN'",
         "ALTER TABLE ledger ADD COLUMN stamp BIGINT",
         # What the account holds of the symbol after an execution.
         "ALTER TABLE ledger ADD COLUMN position {decimal}",

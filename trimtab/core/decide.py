@@ -17,8 +17,9 @@ from trimtab.core.corporate import Split
 from trimtab.core.doubt import disagreement, doubt, open_fate, traded, unseen
 from trimtab.core.gate import Moment, Stopped, gate
 from trimtab.core.money import ZERO, plain
-from trimtab.core.plan import Basis, Leg, Plan, Skip, SkipReason, make_plan
+from trimtab.core.plan import Basis, Leg, Plan, make_plan
 from trimtab.core.run import Order, OrderState, Run, RunKind, RunState, Side, order_id
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.spending import fit
 from trimtab.core.step import (
     Abandon,
@@ -146,7 +147,7 @@ def _carry_on(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Step:
         return wait
     buys = _unsent(plan.buys, facts)
     if buys:
-        return _submit_buys(run, facts, buys=buys, now=now)
+        return _give_up(run, facts, buys=buys, plan=plan) or _submit_buys(run, facts, buys=buys, now=now)
     return _end(RunState.COMPLETED, run, facts=facts, plan=plan, hold=_doubt(run, facts, plan=plan))
 
 
@@ -185,6 +186,18 @@ def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Lo
         return Ask(cut_short)
     late = unseen(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
+
+
+def _give_up(run: Run, facts: Facts, *, buys: Sequence[Leg], plan: Plan) -> Submit | None:
+    """Positions that have had their time and are still not explained stop the run (decisions page, 28):
+    somebody else trades in the account, or it is not what it was planned for.
+    """
+    assert facts.basis is not None, "somebody has looked at the account"
+    before = traded(run, plan, orders=facts.orders, actions=facts.actions)
+    why = disagreement(before, facts.basis.holdings, overtaken=True)
+    if why is None:
+        return None
+    return Submit(RunState.BUYING, (), tuple(skip(leg, SkipReason.UNEXPLAINED, details=why) for leg in buys))
 
 
 def _doubt(run: Run, facts: Facts, *, plan: Plan) -> str | None:

@@ -11,8 +11,9 @@ from decimal import Decimal
 
 from trimtab.core.corporate import CorporateAction, describe
 from trimtab.core.money import CENT_PLACES, HUNDRED, plain, round_down
-from trimtab.core.plan import Plan, SkipReason
+from trimtab.core.plan import Plan
 from trimtab.core.run import Order, Side
+from trimtab.core.skip import SkipReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ buys to whole cents. No symbol is traded both ways, and buys never exceed procee
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from enum import StrEnum
 from typing import assert_never
 
 from trimtab.core.money import (
@@ -28,6 +27,7 @@ from trimtab.core.money import (
 from trimtab.core.preferences import NO_PREFERENCES, Preferences
 from trimtab.core.raising import Offer, raise_cash
 from trimtab.core.run import RunKind, Side
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.core.spending import fit
 from trimtab.core.strategy import Weights
 from trimtab.core.wording import less_than_minimum, no_price, too_much_impact
@@ -76,31 +76,6 @@ class Leg:
     quantity: Decimal | None
     notional: Decimal | None
     price: Decimal
-
-
-class SkipReason(StrEnum):
-    LESS_THAN_MIN_NOTIONAL = "ORDER_LESS_THAN_MIN_NOTIONAL"
-    INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
-    NOT_TRADABLE = "ASSET_NOT_TRADABLE"
-    PRICE_MOVED = "PRICE_MOVED"
-    PRICE_IMPACT = "PRICE_IMPACT_TOO_HIGH"
-    NO_PRICE = "NO_CURRENT_PRICE"
-    CORPORATE_ACTION = "CORPORATE_ACTION"
-    OVER_LIMIT = "ORDER_OVER_LIMIT"
-    FORGOTTEN = "ORDER_FORGOTTEN"
-    FROZEN = "FROZEN"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skip:
-    """A trade that was not sent, with its reason; `leg` is None if it never became a leg."""
-
-    leg: int | None
-    symbol: str
-    side: Side
-    notional: Decimal
-    reason: SkipReason
-    details: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

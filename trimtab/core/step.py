@@ -12,9 +12,10 @@ from decimal import Decimal
 from trimtab.core.corporate import CorporateAction
 from trimtab.core.doubt import Traded
 from trimtab.core.gate import NO_CAPS, Caps
-from trimtab.core.plan import Basis, Plan, Skip
+from trimtab.core.plan import Basis, Plan
 from trimtab.core.run import Order, RunState
 from trimtab.core.sessions import Window
+from trimtab.core.skip import Skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from trimtab.brokers.broker import Account, Asset
 from trimtab.core.corporate import CorporateAction, since
 from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
-from trimtab.core.plan import Basis, Holdings, Plan, Skip
+from trimtab.core.plan import Basis, Holdings, Plan
 from trimtab.core.preferences import Preferences
 from trimtab.core.run import Initiator, Order, OrderState, Run, RunKind, RunState
 from trimtab.core.sessions import Window
+from trimtab.core.skip import Skip
 from trimtab.core.step import Facts
 from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, flatten, nested_ids
 from trimtab.database import Tx
@@ -116,10 +117,13 @@ class Seen:
 def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetime) -> list[Case]:
     """The shard's open runs, or those among `only`, in the order in which they came."""
     found = [run for run in runs.open_runs(tx, shard) if only is None or run.id in only]
-    ids = [run.id for run in found]
-    plans = orders.plans(tx, shard, ids)
-    placed = orders.orders(tx, shard, ids)
-    given_up = orders.skips(tx, shard, ids)
+    if not found:
+        return []
+    # A run that waits in the queue has nothing yet.
+    ids = [run.id for run in found if run.state is not RunState.QUEUED]
+    plans = orders.plans(tx, shard, ids) if ids else {}
+    placed = orders.orders(tx, shard, ids) if ids else {}
+    given_up = orders.skips(tx, shard, ids) if ids else {}
     records = shards.accounts(tx, {run.account_id for run in found})
     heads = with_nested(tx, {run.strategy_id for run in found})
     weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}

@@ -17,8 +17,8 @@ from trimtab.brokers.broker import Account, Broker, OrderReport
 from trimtab.core.decide import intent, skip
 from trimtab.core.doubt import disagreement, traded
 from trimtab.core.money import ZERO
-from trimtab.core.plan import Skip, SkipReason
 from trimtab.core.run import Order, OrderState, RunState, Side, order_id
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.database import Tx
 from trimtab.engine import reports
 from trimtab.engine.cases import Case, open_cases

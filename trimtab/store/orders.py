@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from trimtab.core.money import ZERO
-from trimtab.core.plan import Plan, Skip, SkipReason
+from trimtab.core.plan import Plan
 from trimtab.core.run import Execution, Order, OrderState, Run, Side
+from trimtab.core.skip import Skip, SkipReason
 from trimtab.database import Row, Tx, instant, micros
 from trimtab.store.plans import plan_from, plan_text
 

@@ -1,5 +1,6 @@
 """Plans and strategy definitions as the text that is stored for good."""
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, assert_never
 
@@ -22,6 +23,9 @@ from trimtab.core.strategy import (
     Target,
     Weekly,
 )
+
+# Every turn at a shard reads those of all its strategies.
+DEFINITIONS_KEPT = 4096
 
 _PLANS = msgspec.json.Decoder(Plan)
 _ENCODER = msgspec.json.Encoder()
@@ -47,6 +51,7 @@ def definition_text(definition: Definition) -> str:
     ).decode()
 
 
+@lru_cache(maxsize=DEFINITIONS_KEPT)
 def definition_from(body: str) -> Definition:
     stored = msgspec.json.decode(body)
     return Definition(

@@ -284,6 +284,14 @@ PLANTS = (
         profile="clients",
     ),
     Plant(
+        number="P32",
+        name="a run buys on in an account that somebody else trades in",
+        file=DECIDE,
+        old="        return _give_up(run, facts, buys=buys, plan=plan) or _submit_buys(run, facts, buys=buys, now=now)\n",
+        new="        return _submit_buys(run, facts, buys=buys, now=now)\n",
+        test="tests/core/test_decide.py::test_positions_that_nothing_explains_after_their_time_give_up_the_buys",
+    ),
+    Plant(
         number="P33",
         name="the freeze of a symbol is forgotten",
         file=STEPS,
