@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.audit.facts import Fact
 from tests.audit.test_paper_ledger import NOTHING, broken
-from tests.audit.world import Fact, Money, at, dec
+from tests.audit.world import Money, at, dec
 from trimtab.audit.check import audit
 from trimtab.audit.ledger import Ledger
 

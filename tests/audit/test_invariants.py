@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.audit.facts import Fact
 from tests.audit.world import (
     BOUGHT,
     BOUGHT_AGAIN,
@@ -38,7 +39,6 @@ from tests.audit.world import (
     WEIGHTS,
     WORLD,
     Edit,
-    Fact,
     accepted,
     add,
     again,

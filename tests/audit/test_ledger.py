@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.audit.world import Fact, at, dec
+from tests.audit.facts import Fact
+from tests.audit.world import at, dec
 from trimtab.audit.ledger import BrokerOrder, broker_orders
 
 

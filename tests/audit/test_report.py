@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.audit.facts import Fact
 from tests.audit.world import (
     BUY,
     FIRST,
@@ -12,7 +13,6 @@ from tests.audit.world import (
     UNKNOWN,
     WORLD,
     Edit,
-    Fact,
     accepted,
     add,
     at,

@@ -14,6 +14,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from tests.audit.facts import Fact
 from trimtab.audit.ledger import Ledger
 from trimtab.core.run import order_id
 from trimtab.store.evidence import (
@@ -38,28 +39,6 @@ OPENED_A, SEEDED, OPENED_B, SELL_ACCEPTED, SOLD, BUY_ACCEPTED, BOUGHT, BOUGHT_MO
 DEPOSIT_A, DEPOSIT_B, TO_REJECT_ACCEPTED, REJECTION, SECOND_ACCEPTED, BOUGHT_AGAIN = range(8, 14)
 
 Record = Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """A ledger entry, in the shape that the audit asks for."""
-
-    seq: int
-    at: datetime
-    kind: str
-    account_id: str
-    client_order_id: str | None = None
-    symbol: str | None = None
-    side: str | None = None
-    quantity: Decimal | None = None
-    notional: Decimal | None = None
-    price: Decimal | None = None
-    amount: Decimal | None = None
-    execution_id: str | None = None
-    ref: str | None = None
-    reason: str | None = None
-    ratio: Decimal | None = None
-    new_symbol: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from tests.simulator.ledger import Fact
+from tests.audit.facts import Fact
 from trimtab.audit.check import audit
 from trimtab.audit.ledger import Ledger
 from trimtab.audit.report import Verdict

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from tests.simulator.ledger import Fact
+from tests.audit.facts import Fact
 from tests.simulator.weather import ODD, QUARANTINE_S, UNSTEADY
 from tests.simulator.witness import ZERO, Conduct
 

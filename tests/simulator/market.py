@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from tests.simulator.ledger import Fact
+from tests.audit.facts import Fact
 from tests.simulator.tape import Tape
 from tests.simulator.timeline import Timeline
 from tests.simulator.weather import Weather

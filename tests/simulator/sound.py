@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from tests.simulator.ledger import Fact
+from tests.audit.facts import Fact
 from tests.simulator.witness import Conduct, Sending
 from trimtab.store.evidence import Evidence, StoredExecution, StoredOrder, StoredPlan, StoredRun
 

@@ -12,9 +12,9 @@ from uuid import uuid5
 
 import pytest
 
+from tests.audit.facts import Fact
 from tests.engine.desks import MONDAY
 from tests.simulator.checker import ORDER_NAMESPACE, RULES, Exhibit, Stop
-from tests.simulator.ledger import Fact
 from trimtab.core.plan import Holdings
 from trimtab.store.evidence import Evidence, StoredEvent, StoredExecution, StoredOrder, StoredRun
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.simulator.ledger import Fact
+from tests.audit.facts import Fact
 from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.store.evidence import Evidence, StoredOrder
 

@@ -7,7 +7,7 @@ tells of it and however often. A whole that has shrunk is a correction, unless t
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -139,33 +139,7 @@ def wire_order(value: object) -> WireOrder:
 
 def report_of(order: Order, seen: WireOrder) -> OrderReport:
     """What the broker says of an order of ours, with the executions that are new."""
-    if _is_older(order, seen):
-        return _as_known(order, seen)
-    filled = seen.filled if seen.is_priced else order.filled_quantity
-    return OrderReport(
-        client_order_id=order.client_order_id,
-        broker_order_id=seen.id,
-        account_id=order.account_id,
-        symbol=seen.symbol,
-        side=seen.side,
-        quantity=seen.quantity,
-        notional=seen.notional,
-        state=seen.state,
-        filled=filled,
-        executions=_executions(order, seen) if seen.is_priced else (),
-        reason=f"the broker says {seen.status}" if seen.state is OrderState.REFUSED else None,
-        updated_at=seen.updated_at,
-    )
-
-
-def _is_older(order: Order, seen: WireOrder) -> bool:
-    """Whether this says less than is known, and does not come after it."""
-    shrunk = seen.filled < order.filled_quantity
-    return shrunk and order.reported_at is not None and seen.updated_at <= order.reported_at
-
-
-def _as_known(order: Order, seen: WireOrder) -> OrderReport:
-    return OrderReport(
+    report = OrderReport(
         client_order_id=order.client_order_id,
         broker_order_id=seen.id,
         account_id=order.account_id,
@@ -179,6 +153,22 @@ def _as_known(order: Order, seen: WireOrder) -> OrderReport:
         reason=None,
         updated_at=order.reported_at or seen.updated_at,
     )
+    if _is_older(order, seen):
+        return report
+    return replace(
+        report,
+        state=seen.state,
+        filled=seen.filled if seen.is_priced else order.filled_quantity,
+        executions=_executions(order, seen) if seen.is_priced else (),
+        reason=f"the broker says {seen.status}" if seen.state is OrderState.REFUSED else None,
+        updated_at=seen.updated_at,
+    )
+
+
+def _is_older(order: Order, seen: WireOrder) -> bool:
+    """Whether this says less than is known, and does not come after it."""
+    shrunk = seen.filled < order.filled_quantity
+    return shrunk and order.reported_at is not None and seen.updated_at <= order.reported_at
 
 
 def _executions(order: Order, seen: WireOrder) -> tuple[Execution, ...]:

@@ -1,4 +1,4 @@
-"""The simulated broker's books: facts in the order in which they happened, never rewritten."""
+"""What happened at a broker of the tests: facts in the order in which they happened, never rewritten."""
 
 from dataclasses import dataclass
 from datetime import datetime
