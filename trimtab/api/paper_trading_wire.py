@@ -13,7 +13,7 @@ from trimtab.brokers.broker import PRICE_PLACES
 from trimtab.brokers.paper_assets import Listing
 from trimtab.brokers.paper_orders import PaperOrder, client_id_of
 from trimtab.brokers.paper_trading import Position, Standing
-from trimtab.core.money import plain, round_down
+from trimtab.core.money import plain, round_down, round_nearest
 from trimtab.core.run import OrderState, Side
 from trimtab.core.sessions import Session
 
@@ -191,7 +191,8 @@ def order_out(order: PaperOrder, asset_id: str) -> BrokerOrderOut:
 
 
 def position_out(position: Position) -> PositionOut:
-    value, cost = position.market_value, position.cost
+    # What is left of a cost after a sale has as many places as the shares that were sold.
+    value, cost = position.market_value, round_nearest(position.cost, COST_PLACES)
     gain = None if value is None else value - cost
     price = _optional(position.listing.price)
     return PositionOut(
@@ -199,7 +200,7 @@ def position_out(position: Position) -> PositionOut:
         symbol=position.listing.asset.symbol,
         qty=plain(position.quantity),
         qty_available=plain(position.available),
-        avg_entry_price=plain(round_down(cost / position.quantity, COST_PLACES)),
+        avg_entry_price=plain(round_nearest(position.cost / position.quantity, COST_PLACES)),
         cost_basis=plain(cost),
         market_value=_optional(value),
         current_price=price,
@@ -241,16 +242,21 @@ def history_out(standing: Standing, paid_in: Decimal, *, now: datetime) -> Histo
     gain, base = equity - paid_in, paid_in
     return HistoryOut(
         timestamp=[int(now.timestamp())],
-        equity=[equity],
-        profit_loss=[gain],
+        equity=[_short(equity)],
+        profit_loss=[_short(gain)],
         profit_loss_pct=[round_down(gain / base, RATIO_PLACES) if base else None],
-        base_value=base,
+        base_value=_short(base),
     )
 
 
 def _average(value: Decimal, quantity: Decimal) -> str | None:
     """With as many places as a price may have: the average of one execution is its price."""
     return plain(round_down(value / quantity, PRICE_PLACES)) if quantity else None
+
+
+def _short(value: Decimal) -> Decimal:
+    """A number without trailing zeros."""
+    return Decimal(plain(value))
 
 
 def _optional(value: Decimal | None) -> str | None:

@@ -172,6 +172,19 @@ def test_what_shares_cost_is_their_average_and_sales_leave_it(face: Face) -> Non
     assert (shown["qty"], shown["cost_basis"], shown["avg_entry_price"]) == ("1.5", "675", "450")
 
 
+def test_what_is_left_of_a_cost_is_shown_with_nine_places(face: Face) -> None:
+    account = face.account("1000")
+    face.call("PUT", "/sandbox/prices", {"SPY": "417.83"})
+    face.order(account, notional="100")
+    face.order(account, qty="0.1", side="sell")
+    # 0.139331785 of 0.239331785 shares, at 417.83: 58.21699972655
+    shown = face.call("GET", face.trading(account, "/positions/SPY"))
+    assert (shown["qty"], shown["avg_entry_price"]) == ("0.139331785", "417.83")
+    assert (shown["cost_basis"], shown["unrealized_pl"]) == ("58.216999727", "-0.00000000045")
+    (equity,) = face.call("GET", face.trading(account, "/account/portfolio/history"))["equity"]
+    assert equity == 1000
+
+
 def test_a_split_changes_the_average_and_not_the_cost(face: Face) -> None:
     account = face.account("1000")
     face.call("PUT", "/sandbox/prices", {"XSPL": "100"})
