@@ -36,7 +36,7 @@ from trimtab.core.corporate import (
     positions_after,
     since,
 )
-from trimtab.core.decide import decide
+from trimtab.core.decide import UNVALUED_POLL, decide
 from trimtab.core.doubt import Traded, disagreement, doubt, unseen
 from trimtab.core.gate import Moment, gate
 from trimtab.core.plan import make_plan
@@ -309,6 +309,8 @@ def skipped_c() -> Any:
 def test_what_is_held_and_splits_keeps_a_run_in_the_queue() -> None:
     held = basis(holdings=holdings("10", A="1"), unsettled={"A": "A splits", "B": "B splits"})
     assert decide(run(RunState.QUEUED), facts(plan=None), now=START) == Look()
-    assert decide(run(RunState.QUEUED), facts(plan=None, basis=held), now=START) == Wait(None, "A splits")
+    assert decide(run(RunState.QUEUED), facts(plan=None, basis=held), now=START) == Wait(
+        START + UNVALUED_POLL, "A splits"
+    )
     wanted = basis(weights=weights(A="50", B="50"), unsettled={"B": "B splits"})
     assert isinstance(decide(run(RunState.QUEUED), facts(plan=None, basis=wanted), now=START), StorePlan)

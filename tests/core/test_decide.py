@@ -33,7 +33,7 @@ from tests.core.examples import (
     utc,
     weights,
 )
-from trimtab.core.decide import decide
+from trimtab.core.decide import UNVALUED_POLL, decide
 from trimtab.core.doubt import POSITIONS_GRACE, Traded
 from trimtab.core.plan import Holdings, Leg, Plan
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side, order_id
@@ -135,13 +135,13 @@ QUEUE: list[tuple[str, dict[str, Any], dict[str, Any], Step]] = [
         "a price of something held is missing",
         {},
         {"basis": replace(CASH, holdings=holdings("0", OLD="1"))},
-        Wait(None, "no current price for OLD"),
+        Wait(START + UNVALUED_POLL, "no current price for OLD"),
     ),
     (
         "a split of something held is not complete",
         {},
         {"basis": replace(CASH, holdings=holdings("0", A="1"), unsettled={"A": "A splits"})},
-        Wait(None, "A splits"),
+        Wait(START + UNVALUED_POLL, "A splits"),
     ),
     ("a frozen symbol holds nothing up", {}, {"frozen_symbols": frozenset("A")}, Look()),
 ]

@@ -24,6 +24,8 @@ ZERO = Decimal(0)
 SMALLEST_PART = Decimal("0.000000001")
 FILL_DELAYS_S = (0.2, 0, 0.6, 1, 3)
 SLOW_FILL_DELAYS_S = (1, 5, 12, 20)
+# An execution is taken back before anybody has heard of it, or after.
+BUSTS_S = (0.1, 2, 6)
 SLIPS = tuple(map(Decimal, ("1", "0.995", "1.004", "1.02", "0.96")))
 
 
@@ -270,7 +272,7 @@ class Market:
             self._plan_fill(one)
             self.time.tag("a part is filled")
             if quantity and self.happens("bust"):
-                self.time.after(0.1, lambda: self._bust(one))
+                self.time.after(BUSTS_S[self.tape.choice("taken back by", 3)], lambda: self._bust(one))
         else:
             one.state = OrderState.FILLED
             if self.happens("overfill"):
@@ -287,13 +289,16 @@ class Market:
             self.time.tag("too much is executed")
 
     def _bust(self, one: Placed) -> None:
-        """Take the last execution back, as long as the order works."""
+        """Take the last execution back, as long as the order works. Another may follow, or nothing."""
         last, book = one.executions[-1], self.books[one.order.account_id]
         value = last.quantity * last.price
         affordable = one.order.side is Side.BUY or self.free(book, Side.BUY, "") >= value
         if one.is_open and last.quantity > 0 and affordable:
             self.execute(one, -last.quantity, last.price, corrects=last.execution_id)
             self.time.tag("an execution is taken back")
+            if self.tape.choice("nothing follows", 2):
+                self._end(one, "done for the day")
+                return
             self._tell(one)
             self.changed(book)
 

@@ -172,7 +172,13 @@ PROFILES: Mapping[str, Profile] = {
         # What a broker takes back, adds, or does without being asked to.
         Profile(
             name="odd",
-            rates={"overfill": (0, 300), "bust": (0, 500), "manual order": (0, 600), "partial fills": (500,)},
+            rates={
+                "overfill": (0, 300),
+                "bust": (0, 500),
+                "manual order": (0, 600),
+                "partial fills": (500,),
+                "slow fills": (300, 1000),
+            },
         ),
         Profile(
             name="latefills",

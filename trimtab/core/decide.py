@@ -38,6 +38,8 @@ from trimtab.core.wording import no_price
 
 # An order that nobody here has sent may stay for days.
 WORKING_POLL = timedelta(seconds=60)
+# Nobody tells when a price is back, or a corporate action complete.
+UNVALUED_POLL = timedelta(seconds=15)
 
 
 def decide(run: Run, facts: Facts, *, now: datetime) -> Step:
@@ -70,7 +72,7 @@ def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
             return Wait(*late)
     unvalued = _why_unvalued(facts.basis)
     if unvalued is not None:
-        return Wait(None, unvalued)
+        return Wait(now + UNVALUED_POLL, unvalued)
     return StorePlan(make_plan(facts.basis), facts.window.deadline_at)
 
 
