@@ -28,15 +28,16 @@ setup: .venv/ready ## build .venv from requirements.lock (nothing to do if it is
 demo: setup ## run the main job on eight years of real prices, then keep serving
 	@$(BIN)/trimtab demo
 
+# House style is `make check`'s.
 test: setup ## run the whole test suite, on SQLite and on a real PostgreSQL
-	@$(PYTEST) -n 2
+	@$(PYTEST) -n 3 --ignore tests/test_tidy.py
 
 check: setup ## format, lint, types, import layers, house style
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports --no-logo
-	@$(PYTEST) tests/test_tidy.py -q
+	@$(PYTEST) tests/test_tidy.py -q -n 2
 
 format: setup ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
