@@ -20,7 +20,8 @@ python -m tests.simulator plants --only P07
 python -m tests.simulator plants --find --jobs 2
 ```
 
-The test suite begins with the life that saw a bug before; `make prove` searches without that hint.
+The test suite plants every other one and begins with the life that saw it before; `make prove` plants all, without that
+hint.
 
 | bug | what is wrong | where | seen by |
 |---|---|---|---|

@@ -8,7 +8,7 @@ from tests.simulator.plants.runner import SEEDS_MAX, found, hunt
 from tests.simulator.plants.table import PLANTS
 
 # Where the simulator's draws have changed, the life that saw a bug before may not see it now.
-SEEDS_OF_A_TEST = 400
+SEEDS_OF_A_TEST = 1000
 BY_LIVES = [plant for plant in PLANTS.values() if plant.test is None]
 BY_TESTS = [plant for plant in PLANTS.values() if plant.test is not None]
 
@@ -35,7 +35,8 @@ def test_the_page_shows_what_was_seen() -> None:
     assert found().keys() == PLANTS.keys()
 
 
-@pytest.mark.parametrize("plant", BY_LIVES, ids=lambda plant: plant.number)
+# Every other one; `make prove` plants them all.
+@pytest.mark.parametrize("plant", BY_LIVES[::2], ids=lambda plant: plant.number)
 def test_a_life_sees(plant: Plant) -> None:
     seed, _ = found().get(plant.number, (0, ""))
     assert _is_seen(plant, seeds_max=SEEDS_OF_A_TEST, hint=seed or 0), plant.name
