@@ -64,9 +64,12 @@ class Client:
 
     def next_mix(self) -> Weights:
         """Never what it was before, also before an old copy was put back: that would change nothing."""
-        spy = self.chance.randint(5, 60)
-        tlt = self.chance.randint(5, 90 - spy)
-        return {"SPY": spy, "TLT": tlt, self.chance.choice(["GLD", "cash"]): 100 - spy - tlt}
+        while True:
+            spy = self.chance.randint(5, 60)
+            tlt = self.chance.randint(5, 90 - spy)
+            mix = {"SPY": spy, "TLT": tlt, self.chance.choice(["GLD", "cash"]): 100 - spy - tlt}
+            if mix != self.targets:
+                return mix
 
 
 @dataclass(slots=True, kw_only=True)
