@@ -28,7 +28,7 @@ WHOLE_RUN = ["run.created QUEUED", "run.status_changed IN_PROGRESS", "run.status
 # sockets, on either side.
 LONG = "😀" * 2000
 MANY = 600
-ROUNDS = 4
+ROUNDS = 6
 ACCOUNT = "6f1d6c1e-5c55-4f0e-9d4a-7a1f5f0d8b21"
 
 

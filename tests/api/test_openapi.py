@@ -21,7 +21,7 @@ from trimtab.api.alpaca_routes import OPERATIONS, PAPER_OPERATIONS
 # The one code that does not begin with its status.
 VENDORS_OWN = (422, 40010001)
 SPY_ONLY = weights(SPY="100")
-EXAMPLES = 8
+EXAMPLES = 12
 SEED = 20261121
 
 

@@ -194,7 +194,7 @@ def assert_nothing_beyond_its_limit(market: Market) -> None:
                 assert entry.price <= worst if entry.side == "buy" else entry.price >= worst
 
 
-suite = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+suite = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @suite

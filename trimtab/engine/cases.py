@@ -121,9 +121,9 @@ def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetim
         return []
     # A run that waits in the queue has nothing yet.
     ids = [run.id for run in found if run.state is not RunState.QUEUED]
-    plans = orders.plans(tx, shard, ids) if ids else {}
-    placed = orders.orders(tx, shard, ids) if ids else {}
-    given_up = orders.skips(tx, shard, ids) if ids else {}
+    plans = orders.plans(tx, shard, ids)
+    placed = orders.orders(tx, shard, ids)
+    given_up = orders.skips(tx, shard, ids)
     records = shards.accounts(tx, {run.account_id for run in found})
     heads = with_nested(tx, {run.strategy_id for run in found})
     weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}
@@ -158,8 +158,8 @@ def last_traded(
         if run.finished_at is not None and (since is None or run.finished_at >= since)
     ]
     ids = [run.id for run in ended]
-    plans = orders.plans(tx, shard, ids) if ids else {}
-    placed = orders.orders(tx, shard, ids) if ids else {}
+    plans = orders.plans(tx, shard, ids)
+    placed = orders.orders(tx, shard, ids)
     return {run.account_id: traded(run, plans[run.id], orders=placed.get(run.id, ())) for run in ended}
 
 

@@ -21,6 +21,8 @@ def insert_plans(tx: Tx, shard: int, plans: Mapping[str, Plan], *, now: datetime
 
 
 def plans(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Plan]:
+    if not run_ids:
+        return {}
     rows = tx.rows(
         "SELECT run_id, body FROM plans WHERE shard = :shard AND run_id IN :ids",
         shard=shard,
@@ -199,6 +201,8 @@ def _filled(tx: Tx, client_order_ids: Collection[str]) -> dict[str, Filled]:
 
 def orders(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Order]]:
     """The orders of each run, in the order of their legs."""
+    if not run_ids:
+        return {}
     rows = tx.rows(
         """SELECT * FROM orders WHERE shard = :shard AND run_id IN :ids
            ORDER BY run_id, leg, generation""",
@@ -250,6 +254,8 @@ def insert_skips(tx: Tx, shard: int, skips: Mapping[str, Sequence[Skip]]) -> Non
 
 def skips(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, list[Skip]]:
     """The legs given up after planning; the plan holds what was skipped in planning."""
+    if not run_ids:
+        return {}
     rows = tx.rows(
         "SELECT * FROM skips WHERE shard = :shard AND run_id IN :ids ORDER BY run_id, leg",
         shard=shard,
