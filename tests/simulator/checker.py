@@ -81,17 +81,30 @@ class Exhibit:
         return {fact.account_id for fact in self.of("executed") if fact.client_order_id is None}
 
     @property
-    def overfilled(self) -> set[str]:
-        """The accounts in which the broker has executed more than was ordered."""
-        done: dict[str, tuple[Decimal, Decimal]] = defaultdict(lambda: (ZERO, ZERO))
+    def overfilled(self) -> dict[str, datetime]:
+        """The accounts in which the broker has executed more than was ordered, and since when."""
+        ordered = {fact.client_order_id: fact for fact in self.of("accepted")}
+        done: dict[str | None, tuple[Decimal, Decimal]] = defaultdict(lambda: (ZERO, ZERO))
+        since: dict[str | None, datetime] = {}
         for fact in self.of("executed"):
-            shares, dollars = done[fact.client_order_id or ""]
-            quantity = fact.quantity or ZERO
-            done[fact.client_order_id or ""] = (shares + quantity, dollars + quantity * (fact.price or ZERO))
+            key, quantity = fact.client_order_id, fact.quantity or ZERO
+            shares, dollars = done[key]
+            done[key] = (shares + quantity, dollars + quantity * (fact.price or ZERO))
+            if key not in ordered or not _is_too_much(ordered[key], *done[key]):
+                since.pop(key, None)
+            else:
+                since.setdefault(key, fact.at)
+        latest_first = sorted(since.items(), key=lambda each: each[1], reverse=True)
+        return {ordered[key].account_id: at for key, at in latest_first}
+
+    @property
+    def surprised(self) -> set[str]:
+        """The accounts in which the broker has executed what it had canceled."""
+        canceled = {fact.client_order_id: fact.seq for fact in self.of("canceled")}
         return {
             fact.account_id
-            for fact in self.of("accepted")
-            if _is_too_much(fact, *done[fact.client_order_id or ""])
+            for fact in self.of("executed")
+            if fact.seq > canceled.get(fact.client_order_id, fact.seq)
         }
 
     def of(self, *kinds: str) -> Iterator[Fact]:
@@ -175,16 +188,18 @@ def _sold(fact: Fact, order: StoredOrder, exhibit: Exhibit) -> bool:
 
 
 def nobody_owes(exhibit: Exhibit) -> Iterator[str]:
+    """What is sold again in the belief that it was not sold is owed: the broker said so."""
+    surprised = exhibit.surprised
     cash: dict[str, Decimal] = defaultdict(lambda: ZERO)
     held: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
     for fact in exhibit.facts:
         cash[fact.account_id] += fact.amount or ZERO
-        if cash[fact.account_id] < 0:
+        if cash[fact.account_id] < 0 and fact.account_id not in surprised:
             yield f"{fact.account_id} has ${cash[fact.account_id]} after entry {fact.seq}"
         if fact.kind in {"seeded", "executed"} and fact.symbol is not None:
             sign = -1 if fact.side == "sell" else 1
             held[fact.account_id, fact.symbol] += sign * (fact.quantity or ZERO)
-            if held[fact.account_id, fact.symbol] < 0:
+            if held[fact.account_id, fact.symbol] < 0 and fact.account_id not in surprised:
                 yield f"{fact.account_id} is short of {fact.symbol} after entry {fact.seq}"
     for account_id, balance in exhibit.balances.items():
         shares = {s: q for (account, s), q in held.items() if account == account_id and q}
@@ -286,16 +301,18 @@ def accounts_are_held_while_in_doubt(exhibit: Exhibit) -> Iterator[str]:
         if order.state == "ABANDONED" and order.client_order_id not in accepted
     }
     doubtful = set() if exhibit.drops_duplicates else lost
+    at_work = {run.account_id for run in exhibit.evidence.runs if run.state not in FINAL}
+    waiting = at_work & exhibit.frozen.keys()
     yield from (
-        f"{account_id} is not held"
-        for account_id in sorted(doubtful - exhibit.held.keys() - set(exhibit.frozen))
+        f"{account_id} is not held" for account_id in sorted(doubtful - exhibit.held.keys() - waiting)
     )
     if exhibit.is_restored:
         # What happened in the time that was forgotten may leave more in doubt.
         return
+    odd = {*exhibit.touched, *exhibit.surprised, *exhibit.overfilled}
     yield from (
         f"{account_id} is held: {exhibit.held[account_id]}"
-        for account_id in sorted(exhibit.held.keys() - doubtful - exhibit.touched - exhibit.overfilled)
+        for account_id in sorted(exhibit.held.keys() - doubtful - odd)
     )
 
 
@@ -303,12 +320,19 @@ def too_much_freezes(exhibit: Exhibit) -> Iterator[str]:
     """An account in which too much was executed waits for a person, and no other does. A person who thaws an
     account has looked.
     """
-    thawed = {stop.account_id for stop in exhibit.stops if stop.symbol is None}
+    overfilled = exhibit.overfilled
+    thawed = {
+        stop.account_id
+        for stop in exhibit.stops
+        if stop.symbol is None
+        and stop.account_id in overfilled
+        and stop.ends_at > overfilled[stop.account_id]
+    }
     yield from (
         f"{account_id} is not frozen"
-        for account_id in sorted(exhibit.overfilled - set(exhibit.frozen) - thawed)
+        for account_id in sorted(overfilled.keys() - exhibit.frozen.keys() - thawed)
     )
-    frozen = set(exhibit.frozen) - exhibit.overfilled
+    frozen = exhibit.frozen.keys() - overfilled.keys()
     yield from (f"{account_id} is frozen: {exhibit.frozen[account_id]}" for account_id in sorted(frozen))
 
 
@@ -350,5 +374,6 @@ def broken(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
         # executed, and not whose fault it is.
         excused = {"I11"} if exhibit.surfaces else set()
         excused |= {"I9", "I12"} if exhibit.overfilled else set()
+        excused |= {"I8"} if exhibit.surprised else set()
         if finding.verdict is Verdict.FAILED and finding.id not in excused:
             yield finding.id, finding.witnesses[0]

@@ -257,9 +257,11 @@ class Clients:
         self.market.time.tag(("money goes" if amount < 0 else "money comes") if done else "no money to go")
 
     def calm_down(self) -> None:
-        """Whoever stopped something lets it go on."""
+        """Whoever stopped something lets it go on; an alarm of the engine stays."""
+        present = {stop.id for stop in self.desk.db.read(freezes.all_freezes)}
         for stop, _ in self.promises.freezes:
-            self._thaw(stop)
+            if stop.id in present:
+                self._thaw(stop)
         self.rouse()
 
     def open_runs(self) -> list[Run]:

@@ -110,17 +110,16 @@ class Duplicates(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """`rates` replace those of some classes; `rules` are those that must hold, None all but `spared`."""
+    """`rates` replace those of some classes; `rules` are those that must hold, None all."""
 
     name: str
     rates: Mapping[str, tuple[int, ...]]
     duplicates: tuple[Duplicates, ...] = tuple(Duplicates)
     workers: tuple[int, ...] = (1, 1, 2)
     rules: frozenset[str] | None = None
-    spared: frozenset[str] = frozenset()
 
     def demands(self, rule: str) -> bool:
-        return rule not in self.spared and (self.rules is None or rule in self.rules)
+        return self.rules is None or rule in self.rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +182,6 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="latefills",
             rates={"fill after cancel": (1000,), "cancel": (900,), "slow fills": (1000,), "freeze": (300,)},
-            # What is sold again in the belief that it was not sold is owed, and nobody can explain it.
-            spared=frozenset({"nobody owes", "I8", "held while in doubt"}),
         ),
         Profile(
             name="limits",
