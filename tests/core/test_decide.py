@@ -174,6 +174,22 @@ AFTER_ANOTHER: list[tuple[str, Traded | None, Holdings, datetime, Step | None]] 
     ("the account shows it", JUST_SOLD, holdings("260", A="8", B="2"), START, None),
     ("the account does not show it", JUST_SOLD, BEFORE, START, TOO_NEW),
     (
+        "the account shows the shares of now and the cash of before: sold, and bought again for more",
+        JUST_SOLD,
+        holdings("260.03", A="8", B="2"),
+        START,
+        Wait(START + timedelta(seconds=5), "the broker shows $260.03, our fills make it $260"),
+    ),
+    ("brokers round each execution to cents", JUST_SOLD, holdings("259.99", A="8", B="2"), START, None),
+    ("a minute later its cash is right", JUST_SOLD, holdings("261", A="8", B="2"), START + MINUTE, None),
+    (
+        "what was paid in since is in it",
+        replace(JUST_SOLD, moved=Decimal(40)),
+        holdings("300", A="8", B="2"),
+        START,
+        None,
+    ),
+    (
         "nor at the last moment",
         JUST_SOLD,
         BEFORE,

@@ -288,10 +288,13 @@ def test_a_withdrawal_while_the_mirror_is_read_is_counted_once(world: World) -> 
 
 
 def test_a_withdrawal_just_before_a_plan_is_made_is_no_reason_to_sell(sqlite_world: World) -> None:
-    """The run's look at the account is the first to see it. SPY doubles: $8,640 and $5,760 of $14,400."""
+    """The run's look at the account is the first to see it, a minute after the run before it, so that nobody
+    takes it for an old picture. SPY doubles: $8,640 and $5,760 of $14,400.
+    """
     world = sqlite_world
     ann(world, band="5")
     liquidate(world, "1000")
+    world.clock.forward(60)
     world.set_prices(SPY="800")
     just_before(world, "accounts", lambda: world.transfer("ann", "-1000"))
     world.settle()

@@ -1,13 +1,14 @@
 """The mirror's packed block: what was written is what is read, and a fold replaces whole accounts."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from tests.store.rows import LATER, NOON
+from tests.store.rows import LATER, NOON, insert_run, plan
 from trimtab.core.plan import Holdings
 from trimtab.database import Database, Tx
-from trimtab.store import holdings
+from trimtab.store import holdings, orders
 from trimtab.store.holdings import Adjustment, Mirror, Mirrored
 
 BIG = Decimal("9223372036.854775807")
@@ -74,8 +75,23 @@ def test_folding_does_not_touch_the_block_it_begins_with() -> None:
     assert before.symbols == ["SPY"]
 
 
-def adjustment(ref: str, amount: str) -> Adjustment:
-    return Adjustment(ref=ref, account_id="ann", amount=Decimal(amount), at=LATER, version=1)
+def adjustment(ref: str, amount: str, *, account_id: str = "ann", at: datetime = LATER) -> Adjustment:
+    return Adjustment(ref=ref, account_id=account_id, amount=Decimal(amount), at=at, version=1)
+
+
+def test_what_moved_since_a_plan_is_what_came_and_went_in_its_account_from_then_on(db: Database) -> None:
+    made = [insert_run(db, id=str(n), account_id=account_id) for n, account_id in enumerate(("ann", "bob"))]
+    db.write(lambda tx: orders.insert_plans(tx, 1, {run.id: plan() for run in made}, now=LATER))
+    moved = [
+        adjustment("before", "1000", at=NOON),
+        adjustment("with it", "0.10"),
+        adjustment("later", "-5", at=LATER + timedelta(days=1)),
+        adjustment("elsewhere", "7", account_id="cat"),
+    ]
+    db.write(lambda tx: holdings.insert_adjustments(tx, 1, "paper", adjustments=moved))
+    ids = [run.id for run in made]
+    assert db.read(lambda tx: holdings.moved_since_plan(tx, 1, ids)) == {"0": Decimal("-4.9")}
+    assert db.read(lambda tx: holdings.moved_since_plan(tx, 1, [])) == {}
 
 
 def test_an_adjustment_is_stored_once_per_broker_and_reference(db: Database) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trimtab.core.corporate import CorporateAction, names_after, positions_after
-from trimtab.core.money import ZERO, plain
+from trimtab.core.money import CENT, ZERO, plain
 from trimtab.core.plan import Holdings, Plan
 from trimtab.core.run import Order, OrderState, Run, Side
 
@@ -24,13 +24,15 @@ POSITIONS_POLL = timedelta(seconds=5)
 class Traded:
     """What a run began with and what became of its orders; `changed_at` is when they last changed.
 
-    `actions` are the corporate actions since, in the plan's symbols.
+    `actions` are the corporate actions since, in the plan's symbols; `moved` are the dollars that came (or,
+    negative, went) without a trade since, as far as anybody knows.
     """
 
     plan: Plan
     orders: tuple[Order, ...]
     changed_at: datetime
     actions: tuple[CorporateAction, ...] = ()
+    moved: Decimal = ZERO
 
 
 def traded(
@@ -91,11 +93,27 @@ def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[
     return {s: positions.get(s, ZERO) + more.get(s, ZERO) for s in {*positions, *more}}
 
 
-def unseen(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:
-    """When to look again, and what the account does not show yet; None if it shows everything, or has
-    had the time to.
+def misses_cash(before: Traded, holdings: Holdings) -> str | None:
+    """What is wrong with the cash after a run that has ended: an old picture may have the positions of now
+    (sold, and bought again) with other money. Brokers round each execution to cents.
+
+    Between runs only, and for no longer than positions may be late: whoever pays in or out without our
+    knowledge, a fee or a dividend, is right.
     """
-    differing = disagreement(before, holdings)
+    sides = [(1 if order.side is Side.SELL else -1, order.filled_value) for order in before.orders]
+    expected = before.plan.holdings.cash + before.moved + sum((sign * value for sign, value in sides), ZERO)
+    if abs(holdings.cash - expected) <= CENT * len(sides):
+        return None
+    return f"the broker shows ${plain(holdings.cash)}, our fills make it ${plain(expected)}"
+
+
+def unseen(
+    before: Traded, holdings: Holdings, *, now: datetime, has_ended: bool = False
+) -> tuple[datetime, str] | None:
+    """When to look again, and what the account does not show yet of a run, or of one that has ended; None if
+    it shows everything, or has had the time to.
+    """
+    differing = disagreement(before, holdings) or (misses_cash(before, holdings) if has_ended else None)
     grace_ends_at = before.changed_at + POSITIONS_GRACE
     if differing is None or now >= grace_ends_at:
         return None

@@ -19,7 +19,7 @@ from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, fla
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
 from trimtab.engine.quotes import renamed, unsettled
-from trimtab.store import freezes, orders, preferences, runs, shards, strategies
+from trimtab.store import freezes, holdings, orders, preferences, runs, shards, strategies
 from trimtab.store.freezes import Freeze
 
 
@@ -160,7 +160,13 @@ def last_traded(
     ids = [run.id for run in ended]
     plans = orders.plans(tx, shard, ids)
     placed = orders.orders(tx, shard, ids)
-    return {run.account_id: traded(run, plans[run.id], orders=placed.get(run.id, ())) for run in ended}
+    moved = holdings.moved_since_plan(tx, shard, ids)
+    return {
+        run.account_id: replace(
+            traded(run, plans[run.id], orders=placed.get(run.id, ())), moved=moved.get(run.id, ZERO)
+        )
+        for run in ended
+    }
 
 
 def with_nested(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:
@@ -232,18 +238,18 @@ def _basis(case: Case, seen: Seen, *, desk: Desk) -> Basis | None:
         return None
     account = seen.accounts.get(case.run.account_id)
     # An account that the broker does not know holds nothing and is not active.
-    holdings = Holdings(cash=ZERO, positions={}) if account is None else account.holdings
+    shown = Holdings(cash=ZERO, positions={}) if account is None else account.holdings
     weights = renamed(case.weights, seen.assets)
-    wanted = {*weights.assets, *holdings.positions}
+    wanted = {*weights.assets, *shown.positions}
     known = {symbol: seen.assets[symbol] for symbol in wanted if symbol in seen.assets}
     return Basis(
         kind=case.run.kind,
         amount=case.run.amount,
         weights=weights,
-        holdings=holdings,
+        holdings=shown,
         prices={s: seen.prices[s] for s in wanted if s in seen.prices},
         # What has been withdrawn since is not set aside any more, though nobody has recorded it yet.
-        set_aside=min(case.set_aside, max(holdings.cash, ZERO)),
+        set_aside=min(case.set_aside, max(shown.cash, ZERO)),
         untradable=_untradable(weights, wanted, assets=known),
         increments={s: asset.increment for s, asset in known.items() if asset.increment is not None},
         depths={symbol: asset.depth for symbol, asset in known.items() if asset.depth is not None},

@@ -5,7 +5,7 @@ int64 in billionths of a share, so that a sweep can screen a shard without parsi
 keeps every digit as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.core.money import QUANTITY_PLACES
+from trimtab.core.money import QUANTITY_PLACES, ZERO
 from trimtab.core.plan import Holdings
 from trimtab.database import Tx, micros
 
@@ -189,3 +189,22 @@ def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adj
             for a in adjustments
         ],
     )
+
+
+def moved_since_plan(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Decimal]:
+    """Dollars that have come to the accounts of planned runs, or left, without a trade since the plan."""
+    if not run_ids:
+        return {}
+    rows = tx.rows(
+        """SELECT runs.id, adjustments.amount
+           FROM runs JOIN plans ON plans.shard = runs.shard AND plans.run_id = runs.id
+             JOIN adjustments ON adjustments.shard = runs.shard
+               AND adjustments.account_id = runs.account_id AND adjustments.at >= plans.planned_at
+           WHERE runs.shard = :shard AND runs.id IN :ids""",
+        shard=shard,
+        ids=list(run_ids),
+    )
+    moved: dict[str, Decimal] = {}
+    for row in rows:
+        moved[row["id"]] = moved.get(row["id"], ZERO) + Decimal(row["amount"])
+    return moved

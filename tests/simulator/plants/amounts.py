@@ -60,7 +60,7 @@ PLANTS = (
         number="P41",
         name="what is set aside for a withdrawal is invested",
         file=CASES,
-        old="        set_aside=min(case.set_aside, max(holdings.cash, ZERO)),\n",
+        old="        set_aside=min(case.set_aside, max(shown.cash, ZERO)),\n",
         new="        set_aside=ZERO,\n",
     ),
     Plant(
