@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from uuid import UUID, uuid5
 
 from tests.audit.facts import Fact
@@ -45,7 +46,7 @@ class Stop:
         return within and self.account_id in {None, order.account_id} and self.symbol in {None, order.symbol}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Exhibit:
     """Both sides at the end of a life, and what was promised meanwhile.
 
@@ -71,16 +72,16 @@ class Exhibit:
     forgotten: frozenset[str] = frozenset()
     is_restored: bool = False
 
-    @property
+    @cached_property
     def orders(self) -> dict[str, StoredOrder]:
         return {order.client_order_id: order for order in self.evidence.orders}
 
-    @property
+    @cached_property
     def touched(self) -> set[str]:
         """The accounts in which somebody has traded past us."""
         return {fact.account_id for fact in self.of("executed") if fact.client_order_id is None}
 
-    @property
+    @cached_property
     def overfilled(self) -> dict[str, datetime]:
         """The accounts in which the broker has executed more than was ordered, and since when."""
         ordered = {fact.client_order_id: fact for fact in self.of("accepted")}
@@ -97,7 +98,7 @@ class Exhibit:
         latest_first = sorted(since.items(), key=lambda each: each[1], reverse=True)
         return {ordered[key].account_id: at for key, at in latest_first}
 
-    @property
+    @cached_property
     def surprised(self) -> set[str]:
         """The accounts in which the broker has executed what it had canceled."""
         canceled = {fact.client_order_id: fact.seq for fact in self.of("canceled")}

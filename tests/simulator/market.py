@@ -97,7 +97,9 @@ class Market:
 
     def happens(self, fault: str, label: str | None = None, *, times: int = 1) -> bool:
         """Whether a fault happens here, where it does so that many times as often."""
-        if self.calm or not self.tape.happens(label or fault, self.weather.rate(fault) * times):
+        if self.calm or fault not in self.weather.rates:
+            return False
+        if not self.tape.happens(label or fault, self.weather.rates[fault] * times):
             return False
         self.time.tag(fault)
         return True

@@ -37,6 +37,8 @@ MOVES_MAX = 3
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedWorld:
+    """`epoch` is the one with which the shard, there is only one, was taken last."""
+
     time: Timeline
     tape: Tape
     db: Database
@@ -46,6 +48,7 @@ class SimulatedWorld:
     clients: Clients = field(init=False)
     workers: list[Worker] = field(default_factory=list)
     copied_at: datetime = MONDAY
+    epoch: int | None = None
 
     def __post_init__(self) -> None:
         self.clients = Clients(desk=self.desk, market=self.market, rouse=self.rouse, storm_s=STORM_S)
@@ -77,8 +80,9 @@ class SimulatedWorld:
         """Whether nobody is at work, and no run is open and no account held but for an order that is lost
         for ever.
         """
-        if not all(worker.is_idle for worker in self.workers):
-            return False
+        for worker in self.workers:
+            if worker.effects is not None:
+                return False
         if self.market.weather.rate("fill after cancel") and self.db.read(is_watched):
             return False
         under_way, held, given_up = self.db.read(what_waits)
@@ -155,7 +159,8 @@ class SimulatedWorld:
                 worker.rest(due_at)
 
     def taken(self, worker: Worker) -> None:
-        """A worker has taken a shard: what it finds there, and whether it overtakes another."""
+        """A worker has taken the shard: what it finds there, and whether it overtakes another."""
+        self.epoch = worker.epoch
         overtaken = [each for each in self.workers if each is not worker and each.epoch and not each.is_idle]
         if not overtaken and not worker.is_new:
             return
@@ -184,9 +189,7 @@ class SimulatedWorld:
 
     def may_write(self, epoch: int, commit: Callable[[], Any]) -> Any:
         """Whoever was overtaken changes nothing of runs and orders."""
-        current = self.db.read(lambda tx: tx.row("SELECT MAX(epoch) AS epoch FROM shards"))
-        assert current is not None, "an aggregate is a row"
-        if current["epoch"] == epoch:
+        if epoch == self.epoch:
             return commit()
         self.time.tag("an overtaken worker commits")
         before = self.db.read(what_is_guarded)
@@ -194,7 +197,7 @@ class SimulatedWorld:
             return commit()
         finally:
             if self.db.read(what_is_guarded) != before:
-                raise Wrong("fencing", f"epoch {epoch} wrote under {current['epoch']}")
+                raise Wrong("fencing", f"epoch {epoch} wrote under {self.epoch}")
 
 
 def amount(stored: str | Decimal | None) -> Decimal | None:

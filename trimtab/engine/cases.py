@@ -19,7 +19,7 @@ from trimtab.core.strategy import Strategy, StrategyStatus, Target, Weights, fla
 from trimtab.database import Tx
 from trimtab.engine.desk import Desk
 from trimtab.engine.quotes import renamed, unsettled
-from trimtab.store import freezes, holdings, orders, preferences, runs, shards, strategies
+from trimtab.store import freezes, holdings, orders, runs, shards, strategies
 from trimtab.store.freezes import Freeze
 
 
@@ -116,35 +116,34 @@ class Seen:
 
 def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetime) -> list[Case]:
     """The shard's open runs, or those among `only`, in the order in which they came."""
-    found = [run for run in runs.open_runs(tx, shard) if only is None or run.id in only]
+    found = runs.open_with_owners(tx, shard, only=only)
     if not found:
         return []
     # A run that waits in the queue has nothing yet.
-    ids = [run.id for run in found if run.state is not RunState.QUEUED]
+    queued = [one.run.account_id for one in found if one.run.state is RunState.QUEUED]
+    ids = [one.run.id for one in found if one.run.state is not RunState.QUEUED]
     plans = orders.plans(tx, shard, ids)
     placed = orders.orders(tx, shard, ids)
     given_up = orders.skips(tx, shard, ids)
-    records = shards.accounts(tx, {run.account_id for run in found})
-    heads = with_nested(tx, {run.strategy_id for run in found})
-    weights = {run.strategy_id: weights_of(heads[run.strategy_id], heads) for run in found}
+    followed = {one.run.strategy_id for one in found}
+    heads = with_nested(tx, followed)
+    weights = {strategy_id: weights_of(heads[strategy_id], heads) for strategy_id in followed}
     frozen = freezes.all_freezes(tx)
-    queued = [run.account_id for run in found if run.state is RunState.QUEUED]
     previous = last_traded(tx, shard, queued, since=now - POSITIONS_GRACE) if queued else {}
-    wider = preferences.of_tenants(tx, {run.tenant_id for run in found})
     return [
         Case(
-            run=run,
-            plan=plans.get(run.id),
-            orders=tuple(placed.get(run.id, ())),
-            skips=tuple(given_up.get(run.id, ())),
-            strategy=heads[run.strategy_id],
-            weights=weights[run.strategy_id],
-            account=records[run.account_id],
-            freezes=tuple(f for f in frozen if f.covers(run.tenant_id, run.account_id)),
-            previous=previous.get(run.account_id),
-            preferences=heads[run.strategy_id].preferences.or_else(wider[run.tenant_id]),
+            run=one.run,
+            plan=plans.get(one.run.id),
+            orders=tuple(placed.get(one.run.id, ())),
+            skips=tuple(given_up.get(one.run.id, ())),
+            strategy=heads[one.run.strategy_id],
+            weights=weights[one.run.strategy_id],
+            account=one.account,
+            freezes=tuple(f for f in frozen if f.covers(one.run.tenant_id, one.run.account_id)),
+            previous=previous.get(one.run.account_id),
+            preferences=heads[one.run.strategy_id].preferences.or_else(one.preferences),
         )
-        for run in found
+        for one in found
     ]
 
 

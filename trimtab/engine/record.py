@@ -91,10 +91,10 @@ def _lines(nearest: Nearest, lines: list[_Line], *, followers: Followers, symbol
 def _cents(dollars: Floats) -> Places:
     """Whole cents, cut; a hair is what a float may lack of one."""
     cents = np.floor(np.clip(dollars * CENTS + HAIR, -CENTS_MAX, CENTS_MAX))
-    return np.where(np.isnan(cents), NOTHING["free_cash"], np.nan_to_num(cents).astype(np.int64))
+    return np.where(np.isnan(cents), NOTHING["free_cash"], cents).astype(np.int64)
 
 
 def _ten_thousandths(percent: Floats) -> Places:
     most = TEN_THOUSANDTHS_MAX
     whole = np.rint(np.clip(percent * 10**PERCENT_PLACES, -most, most))
-    return np.where(np.isnan(whole), NOTHING["actual_0"], np.nan_to_num(whole).astype(np.int64))
+    return np.where(np.isnan(whole), NOTHING["actual_0"], whole).astype(np.int64)

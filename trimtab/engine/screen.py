@@ -43,7 +43,7 @@ def value(block: Block, prices: Mapping[str, Decimal], *, set_aside: Mapping[str
     known = [float(prices[s]) if s in prices else float("nan") for s in block.symbols]
     price = np.array(known, np.float64)
     values = block.nanos * NANO * price[block.symbol_of]
-    account_of = np.repeat(np.arange(accounts), np.diff(block.starts))
+    account_of = np.repeat(np.arange(accounts), block.starts[1:] - block.starts[:-1])
     cash = np.array(block.cash, np.float64) if accounts else np.zeros(0)
     if set_aside:
         cash -= [float(set_aside.get(account_id, 0)) for account_id in block.account_ids]
@@ -131,8 +131,10 @@ def _by_line(valued: Valued, rules: Rules, *, rows: Places) -> tuple[Floats, Pla
     held = entries.values(valued, shape=(len(rows), len(rules.watched) + 1))
     if rules.weights.names_cash:
         held[:, len(symbols)] = valued.cash[rows]
-    frozen = [i for i, symbol in enumerate(valued.block.symbols) if symbol in rules.frozen]
-    found = np.flatnonzero((entries.column < 0) & ~np.isin(entries.symbol, frozen))
+    found = np.flatnonzero(entries.column < 0)
+    if rules.frozen:
+        frozen = [i for i, symbol in enumerate(valued.block.symbols) if symbol in rules.frozen]
+        found = found[~np.isin(entries.symbol[found], frozen)]
     outside = np.full(len(rows), -1)
     if len(found):
         # In the order of their value: of what is written to one place, the last stays.

@@ -12,10 +12,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from trimtab.core.enrollment import Enrollment
+from trimtab.core.preferences import Preferences
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.database import Row, Tx, instant, micros
 from trimtab.store import outbox
 from trimtab.store.enrollments import Page
+from trimtab.store.preferences import preferences_from
+from trimtab.store.shards import AccountRecord, account_from
 
 _OPEN = "('QUEUED', 'PLANNED', 'SELLING', 'BUYING')"
 
@@ -35,6 +38,8 @@ def insert(tx: Tx, runs: Sequence[Run]) -> set[str]:
     """Store QUEUED runs; the ids of those stored. An account with an open run, or a slot that has had
     its run, gets no other.
     """
+    if not runs:
+        return set()
     ids = [run.id for run in runs]
     tx.many(_INSERT, [_insert_params(run) for run in runs])
     tx.execute(_QUEUED_EVENT, ids=ids)
@@ -217,6 +222,30 @@ def open_runs(tx: Tx, shard: int) -> Sequence[Run]:
         shard=shard,
     )
     return [_run(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run with the record of its account and with what its tenant prefers."""
+
+    run: Run
+    account: AccountRecord
+    preferences: Preferences
+
+
+def open_with_owners(tx: Tx, shard: int, *, only: Collection[str] | None) -> list[OpenRun]:
+    """The open runs of a shard, or those among `only`, in the order in which they came."""
+    rows = tx.rows(
+        f"""SELECT r.*, a.set_aside, a.held, t.slippage_bps, t.impact_bps, t.threshold
+            FROM runs r JOIN accounts a ON a.account_id = r.account_id JOIN tenants t ON t.id = r.tenant_id
+            WHERE r.shard = :shard AND r.state IN {_OPEN} ORDER BY r.seq""",  # noqa: S608 - a constant
+        shard=shard,
+    )
+    return [
+        OpenRun(_run(row), account_from(row), preferences_from(row))
+        for row in rows
+        if only is None or row["id"] in only
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

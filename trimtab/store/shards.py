@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trimtab.core.errors import Fenced
-from trimtab.database import Tx, micros
+from trimtab.database import Row, Tx, micros
 
 ACCOUNTS_PER_SHARD = 1000
 LEFT_AFTER = timedelta(seconds=15)
@@ -72,16 +72,17 @@ def accounts(tx: Tx, account_ids: Collection[str]) -> dict[str, AccountRecord]:
         "SELECT account_id, shard, tenant_id, set_aside, held FROM accounts WHERE account_id IN :ids",
         ids=list(account_ids),
     )
-    return {
-        row["account_id"]: AccountRecord(
-            account_id=row["account_id"],
-            shard=row["shard"],
-            tenant_id=row["tenant_id"],
-            set_aside=Decimal(row["set_aside"]),
-            held=row["held"],
-        )
-        for row in rows
-    }
+    return {row["account_id"]: account_from(row) for row in rows}
+
+
+def account_from(row: Row) -> AccountRecord:
+    return AccountRecord(
+        account_id=row["account_id"],
+        shard=row["shard"],
+        tenant_id=row["tenant_id"],
+        set_aside=Decimal(row["set_aside"]),
+        held=row["held"],
+    )
 
 
 def account_count(tx: Tx, shard: int) -> int:
