@@ -309,6 +309,17 @@ def nothing_is_meant_after_a_cancel(conduct: Conduct) -> Iterator[str]:
             yield f"{order.client_order_id} was meant at {order.intent_at}, cancelled at {canceled_at}"
 
 
+def nothing_is_meant_after_the_deadline(conduct: Conduct) -> Iterator[str]:
+    """Once the market has closed on a run, it gets no more orders."""
+    if "restore" in conduct.faults:
+        # What was adopted has the time of its adoption.
+        return
+    for order in conduct.evidence.orders:
+        deadline_at = conduct.deadlines.get(order.run_id)
+        if deadline_at is not None and order.intent_at >= deadline_at:
+            yield f"{order.client_order_id} was meant at {order.intent_at}, the deadline was {deadline_at}"
+
+
 def runs_end_after_their_orders(conduct: Conduct) -> Iterator[str]:
     """Nothing happens at the broker to an order whose run is over."""
     if conduct.surfaces or conduct.faults & ODD:
@@ -374,6 +385,7 @@ RULES = {
     "may have left": what_may_have_left_is_kept,
     "sent again": what_may_surface_is_not_sent_again,
     "after a cancel": nothing_is_meant_after_a_cancel,
+    "after the deadline": nothing_is_meant_after_the_deadline,
     "over": runs_end_after_their_orders,
     "shown": runs_end_when_their_account_shows_it,
     "paused": nobody_who_paused_is_rebalanced,

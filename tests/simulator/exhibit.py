@@ -66,7 +66,7 @@ def unmirrored(desk: Desk, market: Market) -> Iterator[tuple[str, str]]:
 
 
 def witnessed(exhibit: Exhibit, desk: Desk, *, market: Market, promises: Promises) -> Conduct:
-    rows = desk.db.read(lambda tx: tx.rows("SELECT id, orders_sent, amount FROM runs"))
+    rows = desk.db.read(lambda tx: tx.rows("SELECT id, orders_sent, amount, deadline_at FROM runs"))
     return Conduct(
         evidence=exhibit.evidence,
         facts=exhibit.facts,
@@ -84,6 +84,7 @@ def witnessed(exhibit: Exhibit, desk: Desk, *, market: Market, promises: Promise
         counted={row["id"]: row["orders_sent"] for row in rows},
         canceled=dict(promises.canceled),
         amounts={row["id"]: Decimal(row["amount"] or 0) for row in rows},
+        deadlines={row["id"]: instant(row["deadline_at"]) for row in rows if row["deadline_at"] is not None},
     )
 
 

@@ -393,6 +393,12 @@ class Market:
             )
         )
 
+    def close(self) -> None:
+        """Orders are for the day: what still works expires."""
+        for one in (one for orders in self.placed.values() for one in orders if one.is_open):
+            self.time.tag("an order expires at the close")
+            self._end(one, "expired at the close")
+
     def calm_down(self) -> None:
         """Faults are over: prices and accounts are back, and what works at the market is executed soon."""
         self.calm = True

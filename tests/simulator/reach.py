@@ -165,7 +165,16 @@ ODDITIES = (
     state("one account's answers do not come", "account in trouble"),
     state("a commit is made and nobody is told", "commit unknown"),
 )
-STATES = (*CRASHES, *PAUSES, *SENDINGS, *FILLS, *OUTAGES, *CLIENTS, *MARKETS, *RESTORES, *ODDITIES)
+ASLEEP = "nobody is at work when the market closes"
+NIGHTS = (
+    state("the deadline passes and nobody is at work", ASLEEP, profile="overnight"),
+    state("a run times out with orders", "ended TIMED_OUT with orders", profile="overnight"),
+    state("a run times out without orders", "ended TIMED_OUT without orders", profile="overnight"),
+    state("an order works on after the deadline", "start with an order OPEN", profile="overnight"),
+    state("its fate is unknown after the deadline", "start with an order SENDING", profile="overnight"),
+    state("an order expires at the close", "an order expires at the close", profile="overnight"),
+)
+STATES = (*CRASHES, *PAUSES, *SENDINGS, *FILLS, *OUTAGES, *CLIENTS, *MARKETS, *RESTORES, *ODDITIES, *NIGHTS)
 """Every named state."""
 
 

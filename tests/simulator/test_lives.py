@@ -30,6 +30,7 @@ REACHING: Mapping[str, int] = {
     "limits": 50,
     "clients": 50,
     "steady": 50,
+    "overnight": 50,
 }
 PER_10_000 = 100
 

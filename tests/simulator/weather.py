@@ -70,7 +70,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "overfill": (0,),
     "bust": (0,),
     "manual order": (0,),
-    "split": (0,),
+    "overnight": (0,),
 }
 """Every class of faults with its rates; the first is none."""
 
@@ -96,7 +96,7 @@ UNSTEADY = frozenset(
 """What keeps our own machines from doing in time what they should."""
 
 
-ODD = frozenset({"overfill", "bust", "manual order", "fill after cancel", "split", "restore"})
+ODD = frozenset({"overfill", "bust", "manual order", "fill after cancel", "restore"})
 """After which what is at the broker is not what its orders and our plans say."""
 
 
@@ -207,6 +207,16 @@ PROFILES: Mapping[str, Profile] = {
             name="steady",
             rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
             workers=(1,),
+        ),
+        # Nobody is at work when the market closes, and the deadline of every run passes.
+        Profile(
+            name="overnight",
+            rates={
+                "overnight": (1000,),
+                "never fills": (300, 600),
+                "slow fills": (300, 1000),
+                "partial fills": (300, 1000),
+            },
         ),
         Profile(name="hasty", rates={"restore": (1000,), "hasty restore": (1000,)}),
     )

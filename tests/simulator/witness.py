@@ -30,7 +30,7 @@ class Conduct:
     when each order was first asked to be cancelled; `paused` from when to when no run of an enrollment may
     be made; `looks` are the positions that were shown. `counted` and `amounts` are the tables' own, by run:
     how many orders it says it has sent, and the dollars it is to raise; `canceled` is when clients were told
-    that a run is.
+    that a run is, `deadlines` are when each that was begun must have ended.
     """
 
     evidence: Evidence
@@ -49,6 +49,7 @@ class Conduct:
     counted: Mapping[str, int] = field(default_factory=dict)
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
     canceled: Mapping[str, datetime] = field(default_factory=dict)
+    deadlines: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def plans(self) -> dict[str, Any]:

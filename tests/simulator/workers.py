@@ -220,7 +220,7 @@ class Worker:
         assert effects is not None, "it is sending"
         self._advance(lambda: effects.send(outcomes))
 
-    def die(self, again_s: int | None = None) -> None:
+    def die(self, again_s: float | None = None) -> None:
         """Everything in memory is gone; it starts anew after so many seconds, or after a while."""
         time = self.market.time
         if self.effects is not None:

@@ -3,8 +3,9 @@
 Faults happen in the first minute. From then on everything must come to its end by itself.
 """
 
+from bisect import bisect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,11 +23,15 @@ from trimtab.core.enrollment import EvaluationPolicy
 from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.plan import Limits
 from trimtab.core.run import FINAL_STATES, Order, TriggerPolicy
+from trimtab.core.sessions import Sessions
 from trimtab.database import Database
 from trimtab.engine.desk import Desk
 from trimtab.store import restores, tenants
 
 STORM_S = 40
+# What "overnight" makes of the exchange's hours: it closes soon, and opens a minute later.
+CLOSES_S = 45 * 60
+OPENS_S = CLOSES_S + 60
 FINAL_WITHIN_S = QUARANTINE_S + 60
 # Sweeps after that take up what had to wait, and release what is proven.
 AFTERWARDS_S = 700
@@ -105,12 +110,24 @@ class SimulatedWorld:
             if market.happens("price moves"):
                 self._sometime(self._move_price)
 
+        if market.happens("overnight"):
+            night_s = STORM_S * tape.choice("night falls", 100) / 100
+            self.time.after(night_s, self._fall_asleep)
         if market.happens("manual order"):
             self._sometime(lambda: market.trade_by_hand("a0"))
         if market.happens("restore"):
             copied_s = STORM_S * (tape.choice("copied", 100) / 100) ** 2 / 2
             self.time.after(copied_s, self._copy)
             self.time.after(copied_s + 0.05 + tape.choice("restored after", 200) / 10, self._restore)
+
+    def _fall_asleep(self) -> None:
+        """No machine of ours is at work until the market has closed, or has opened again."""
+        wakes_at = MONDAY + timedelta(seconds=CLOSES_S + self.tape.choice("wakes", 100))
+        self.time.tag("nobody is at work when the market closes")
+        for worker in self.workers:
+            worker.die(again_s=(wakes_at - self.time.now).total_seconds())
+        if self.tape.choice("orders are for the day", 2):
+            self.time.at(MONDAY + timedelta(seconds=CLOSES_S), self.market.close)
 
     def _copy(self) -> None:
         assert isinstance(self.db, MemoryDatabase), "others cannot be put back"
@@ -254,12 +271,15 @@ def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
     """A tenant, a market with prices, workers, and nobody else yet, in an empty database."""
     weather = draw_weather(tape, profile)
     time = Timeline(began_at=MONDAY, now=MONDAY)
-    calm_at = MONDAY + timedelta(seconds=STORM_S)
+    night = bool(weather.rate("overnight"))
+    calm_at = MONDAY + timedelta(seconds=OPENS_S + STORM_S if night else STORM_S)
     market = Market(calm_at=calm_at, time=time, tape=tape, weather=weather)
     for symbol, price in PRICES.items():
         market.quote(symbol, Decimal(price))
     broker = SimulatedBroker(market=market)
     desk = _desk(db, broker, lambda: time.now, tape=tape)
+    if night:
+        desk = replace(desk, calendars={**CALENDARS, EXCHANGE: _short_days()})
     db.write(lambda tx: tenants.ensure_tenant(tx, TENANT, name="Acme", now=MONDAY))
     world = SimulatedWorld(
         time=time,
@@ -281,6 +301,15 @@ def open_world(tape: Tape, profile: Profile, *, db: Database) -> SimulatedWorld:
         for n in range(weather.workers)
     ]
     return world
+
+
+def _short_days() -> Sessions:
+    """The exchange's days, but Monday's session is over soon, and Tuesday's begins a minute later."""
+    usual, closes_at = CALENDARS[EXCHANGE], MONDAY + timedelta(seconds=CLOSES_S)
+    today = bisect(usual.opens, MONDAY) - 1
+    opens, closes = list(usual.opens), list(usual.closes)
+    closes[today], opens[today + 1] = closes_at, MONDAY + timedelta(seconds=OPENS_S)
+    return replace(usual, opens=tuple(opens), closes=tuple(closes))
 
 
 def _caps(tape: Tape) -> Caps:

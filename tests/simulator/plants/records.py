@@ -195,4 +195,12 @@ PLANTS = (
         new="    if sides or not sides:\n",
         test="tests/core/test_decide.py::test_a_plan_knows_what_was_traded_just_before",
     ),
+    Plant(
+        number="P97",
+        name="a run goes on after its deadline",
+        file="trimtab/core/decide.py",
+        old="    return RunState.TIMED_OUT if now >= run.deadline_at else None\n",
+        new="    return RunState.TIMED_OUT if now < run.created_at else None\n",
+        profile="overnight",
+    ),
 )
