@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from tests.simulator.market import Market, Placed
@@ -74,13 +74,7 @@ class SimulatedBroker:
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         self._begin("assets", symbols)
-        return {
-            symbol: Asset(
-                symbol=symbol, asset_id=f"asset-{symbol}", active=True, tradable=True, fractionable=True
-            )
-            for symbol in sorted(symbols)
-            if symbol in self.market.last
-        }
+        return {symbol: asset(symbol) for symbol in sorted(symbols) if symbol in self.market.last}
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, Decimal]:
         self._begin("prices", symbols)
@@ -225,6 +219,12 @@ class SimulatedBroker:
         if self.market.happens("call fails"):
             self.market.time.tag(f"{call} fails")
             raise BrokerDown
+
+
+@cache
+def asset(symbol: str) -> Asset:
+    """Nothing ever happens to it."""
+    return Asset(symbol=symbol, asset_id=f"asset-{symbol}", active=True, tradable=True, fractionable=True)
 
 
 def own_up(answers: Mapping[str, Any], missing: set[str]) -> None:

@@ -79,7 +79,8 @@ class SimulatedWorld:
         unexplained = self.market.weather.surfaces or "somebody trades past us" in self.time.seen
         if not limited and not unexplained and self.promises.forgotten is None:
             clients.require_final()
-        self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
+        if not self._is_at_rest():
+            self.time.run(final_by + timedelta(seconds=AFTERWARDS_S), self._is_at_rest)
 
     def _is_at_rest(self) -> bool:
         """Whether nobody is at work, and no run is open and no account held but for an order that is lost
