@@ -165,6 +165,8 @@ def test_a_plan_is_stored_with_its_deadline_before_anything_is_sent() -> None:
 # What the account's last run has traded: two A, of ten, just now.
 
 JUST_SOLD = Traded(plan=plan(), orders=(SOLD,), changed_at=START)
+# A run before it sold what it has bought back, with that much cash at its beginning.
+AGAIN = replace(JUST_SOLD, earlier=frozenset(map(Decimal, ("60", "260.03", "259.99"))))
 NOT_SHOWN = "the broker shows 10 A, our fills make it 8"
 TOO_NEW = Wait(START + timedelta(seconds=5), NOT_SHOWN)
 
@@ -175,17 +177,18 @@ AFTER_ANOTHER: list[tuple[str, Traded | None, Holdings, datetime, Step | None]] 
     ("the account does not show it", JUST_SOLD, BEFORE, START, TOO_NEW),
     (
         "the account shows the shares of now and the cash of before: sold, and bought again for more",
-        JUST_SOLD,
+        AGAIN,
         holdings("260.03", A="8", B="2"),
         START,
         Wait(START + timedelta(seconds=5), "the broker shows $260.03, our fills make it $260"),
     ),
-    ("brokers round each execution to cents", JUST_SOLD, holdings("259.99", A="8", B="2"), START, None),
-    ("a minute later its cash is right", JUST_SOLD, holdings("261", A="8", B="2"), START + MINUTE, None),
+    ("that too has its minute", AGAIN, holdings("260.03", A="8", B="2"), START + MINUTE, None),
+    ("brokers round each execution to cents", AGAIN, holdings("259.99", A="8", B="2"), START, None),
+    ("any other cash has come without our knowledge", AGAIN, holdings("300", A="8", B="2"), START, None),
     (
-        "what was paid in since is in it",
-        replace(JUST_SOLD, moved=Decimal(40)),
-        holdings("300", A="8", B="2"),
+        "what is known to have gone is gone",
+        replace(AGAIN, moved=Decimal("0.03")),
+        holdings("260.03", A="8", B="2"),
         START,
         None,
     ),

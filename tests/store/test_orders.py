@@ -1,6 +1,7 @@
 """Plans, intents, executions and skips: exact, each once, and never taken back."""
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.store.rows import LATER, NOON, execution, insert_run, order, plan, run, skip
 from trimtab.core.plan import Holdings
-from trimtab.core.run import Execution, Order, OrderState, Side, order_id
+from trimtab.core.run import Execution, Order, OrderState, RunState, Side, order_id
 from trimtab.core.skip import SkipReason
 from trimtab.core.strategy import (
     Annually,
@@ -25,9 +26,10 @@ from trimtab.core.strategy import (
     Weekly,
 )
 from trimtab.database import Database, Tx
-from trimtab.store import orders
+from trimtab.store import orders, runs
 from trimtab.store.orders import Settled
 from trimtab.store.plans import definition_from, definition_text, plan_from, plan_text
+from trimtab.store.runs import Change
 from trimtab.store.trades import Traded, traded_by_day
 
 BUY = order(
@@ -207,6 +209,25 @@ def test_executions_of_two_brokers_may_have_the_same_id(with_run: Database) -> N
     for broker in ("paper", "other", "paper"):
         with_run.write(lambda tx, b=broker: orders.insert_executions(tx, 1, b, executions=[one]))  # type: ignore[misc]
     assert len(with_run.read(lambda tx: tx.rows("SELECT * FROM executions"))) == 2
+
+
+def ended(db: Database, run_id: str, *, cash: str, at: datetime, account_id: str = "ann") -> None:
+    """A run that was planned with so much cash, and ended then."""
+    made = insert_run(db, id=run_id, account_id=account_id)
+    known = replace(plan(), holdings=Holdings(cash=Decimal(cash), positions={}))
+    db.write(lambda tx: orders.insert_plans(tx, 1, {run_id: known}, now=at))
+    db.write(lambda tx: runs.change(tx, [Change(run=made, state=RunState.CANCELED)], at))
+
+
+def test_the_cash_before_a_run_is_that_of_the_plans_that_ended_lately(db: Database) -> None:
+    ended(db, "long ago", cash="1", at=NOON)
+    ended(db, "before", cash="2.50", at=LATER)
+    ended(db, "just before", cash="3", at=LATER)
+    ended(db, "elsewhere", cash="4", at=LATER, account_id="bob")
+    ended(db, "last", cash="5", at=LATER)
+    found = db.read(lambda tx: orders.cash_before(tx, 1, ["last", "elsewhere"], since=LATER))
+    assert found == {"last": {Decimal("2.5"), Decimal(3)}, "elsewhere": set()}
+    assert db.read(lambda tx: orders.cash_before(tx, 1, [], since=NOON)) == {}
 
 
 def test_skips_come_back_and_those_of_the_plan_come_first(with_run: Database) -> None:

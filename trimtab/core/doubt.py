@@ -25,7 +25,8 @@ class Traded:
     """What a run began with and what became of its orders; `changed_at` is when they last changed.
 
     `actions` are the corporate actions since, in the plan's symbols; `moved` are the dollars that came (or,
-    negative, went) without a trade since, as far as anybody knows.
+    negative, went) without a trade since, as far as anybody knows. `earlier` is the cash that the account had
+    when those runs were planned that ended shortly before this one.
     """
 
     plan: Plan
@@ -33,6 +34,7 @@ class Traded:
     changed_at: datetime
     actions: tuple[CorporateAction, ...] = ()
     moved: Decimal = ZERO
+    earlier: frozenset[Decimal] = frozenset()
 
 
 def traded(
@@ -93,16 +95,15 @@ def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[
     return {s: positions.get(s, ZERO) + more.get(s, ZERO) for s in {*positions, *more}}
 
 
-def misses_cash(before: Traded, holdings: Holdings) -> str | None:
-    """What is wrong with the cash after a run that has ended: an old picture may have the positions of now
-    (sold, and bought again) with other money. Brokers round each execution to cents.
+def is_old_picture(before: Traded, holdings: Holdings) -> str | None:
+    """Why what a broker shows after a run is not of now, though its positions are: what was sold was bought
+    again, and the cash is that of an earlier run's beginning. Brokers round each execution to cents.
 
-    Between runs only, and for no longer than positions may be late: whoever pays in or out without our
-    knowledge, a fee or a dividend, is right.
+    Any other cash is right: it came, or went, without our knowledge.
     """
     sides = [(1 if order.side is Side.SELL else -1, order.filled_value) for order in before.orders]
     expected = before.plan.holdings.cash + before.moved + sum((sign * value for sign, value in sides), ZERO)
-    if abs(holdings.cash - expected) <= CENT * len(sides):
+    if holdings.cash not in before.earlier or abs(holdings.cash - expected) <= CENT * len(sides):
         return None
     return f"the broker shows ${plain(holdings.cash)}, our fills make it ${plain(expected)}"
 
@@ -113,7 +114,7 @@ def unseen(
     """When to look again, and what the account does not show yet of a run, or of one that has ended; None if
     it shows everything, or has had the time to.
     """
-    differing = disagreement(before, holdings) or (misses_cash(before, holdings) if has_ended else None)
+    differing = disagreement(before, holdings) or (is_old_picture(before, holdings) if has_ended else None)
     grace_ends_at = before.changed_at + POSITIONS_GRACE
     if differing is None or now >= grace_ends_at:
         return None

@@ -129,7 +129,7 @@ def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetim
     heads = with_nested(tx, followed)
     weights = {strategy_id: weights_of(heads[strategy_id], heads) for strategy_id in followed}
     frozen = freezes.all_freezes(tx)
-    previous = last_traded(tx, shard, queued, since=now - POSITIONS_GRACE) if queued else {}
+    previous = _just_traded(tx, shard, queued, since=now - POSITIONS_GRACE) if queued else {}
     return [
         Case(
             run=one.run,
@@ -147,25 +147,31 @@ def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetim
     ]
 
 
-def last_traded(
-    tx: Tx, shard: int, account_ids: Collection[str], *, since: datetime | None
-) -> dict[str, Traded]:
-    """By account, what its last planned run has traded, if that has ended, not before `since`."""
-    ended = [
-        run
-        for run in runs.last_planned(tx, account_ids)
-        if run.finished_at is not None and (since is None or run.finished_at >= since)
-    ]
+def last_traded(tx: Tx, shard: int, account_ids: Collection[str]) -> dict[str, Traded]:
+    """By account, what its last planned run has traded, if that has ended."""
+    return _traded(tx, shard, [run for run in runs.last_planned(tx, account_ids) if run.finished_at])
+
+
+def _just_traded(tx: Tx, shard: int, account_ids: Collection[str], *, since: datetime) -> dict[str, Traded]:
+    """By account, what its last planned run has traded, if that ended not before `since`, and what tells an
+    old picture of the account from a new one.
+    """
+    last = runs.last_planned(tx, account_ids)
+    ended = {run.account_id: run.id for run in last if run.finished_at and run.finished_at >= since}
+    found = _traded(tx, shard, [run for run in last if run.account_id in ended])
+    moved = holdings.moved_since_plan(tx, shard, ended.values())
+    earlier = orders.cash_before(tx, shard, ended.values(), since=since)
+    return {
+        account_id: replace(found[account_id], moved=moved.get(run_id, ZERO), earlier=earlier[run_id])
+        for account_id, run_id in ended.items()
+    }
+
+
+def _traded(tx: Tx, shard: int, ended: Sequence[Run]) -> dict[str, Traded]:
     ids = [run.id for run in ended]
     plans = orders.plans(tx, shard, ids)
     placed = orders.orders(tx, shard, ids)
-    moved = holdings.moved_since_plan(tx, shard, ids)
-    return {
-        run.account_id: replace(
-            traded(run, plans[run.id], orders=placed.get(run.id, ())), moved=moved.get(run.id, ZERO)
-        )
-        for run in ended
-    }
+    return {run.account_id: traded(run, plans[run.id], orders=placed.get(run.id, ())) for run in ended}
 
 
 def with_nested(tx: Tx, strategy_ids: Collection[str]) -> dict[str, Strategy]:

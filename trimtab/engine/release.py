@@ -50,7 +50,7 @@ def release(turn: Turn) -> Effects[None]:
 def _read(tx: Tx, shard: int) -> dict[str, Traded]:
     """What is held, by account; a hold that no run explains is left to a person."""
     account_ids = shards.held(tx, shard)
-    return last_traded(tx, shard, account_ids, since=None) if account_ids else {}
+    return last_traded(tx, shard, account_ids) if account_ids else {}
 
 
 def _with_actions(held: dict[str, Traded]) -> Effects[dict[str, Traded]]:

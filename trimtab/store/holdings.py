@@ -192,7 +192,7 @@ def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adj
 
 
 def moved_since_plan(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Decimal]:
-    """Dollars that have come to the accounts of planned runs, or left, without a trade since the plan."""
+    """By planned run, the dollars that have come to its account, or left, without a trade since the plan."""
     if not run_ids:
         return {}
     rows = tx.rows(

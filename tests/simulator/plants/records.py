@@ -191,7 +191,7 @@ PLANTS = (
         number="P96",
         name="an old picture of the cash is planned from",
         file="trimtab/core/doubt.py",
-        old="    if abs(holdings.cash - expected) <= CENT * len(sides):\n",
+        old="    if holdings.cash not in before.earlier or abs(holdings.cash - expected) <= CENT * len(sides):\n",
         new="    if sides or not sides:\n",
         test="tests/core/test_decide.py::test_a_plan_knows_what_was_traded_just_before",
     ),
