@@ -110,8 +110,8 @@ def _report(settings: Settings) -> Report:
     with closing(open_installation(settings)) as installation:
         paper = installation.paper
         assert paper is not None, "the settings name the paper broker"
-        before = paper.read_ledger()
+        last = paper.last_entry()
         evidence = installation.desk.db.read(read_evidence)
         accounts = paper.read_accounts()
         balances = {account_id: account.holdings for account_id, account in accounts.items()}
-        return audit(evidence, watched(before, paper.read_ledger(), balances=balances))
+        return audit(evidence, watched(last, paper.read_ledger(), balances=balances))

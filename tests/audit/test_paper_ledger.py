@@ -39,10 +39,10 @@ def market(tmp_path: Path) -> Iterator[Market]:
 
 
 def ledger_of(market: Market) -> Ledger:
-    entries = market.broker.read_ledger()
+    last = market.broker.last_entry()
     accounts = market.broker.read_accounts()
     balances = {account_id: account.holdings for account_id, account in accounts.items()}
-    return watched(entries, market.broker.read_ledger(), balances=balances)
+    return watched(last, market.broker.read_ledger(), balances=balances)
 
 
 def broken(report: Report) -> set[str]:

@@ -115,7 +115,7 @@ def test_lines() -> None:
 @pytest.mark.parametrize(("seen", "changed"), [(14, set()), (13, {"A"}), (0, {"A", "B"})])
 def test_accounts_that_change_while_they_are_read_are_moving(seen: int, changed: set[str]) -> None:
     entries = WORLD.ledger.entries
-    ledger = watched(entries[:seen], entries, balances=WORLD.ledger.balances)
+    ledger = watched(seen, entries, balances=WORLD.ledger.balances)
     assert ledger.moving == changed
     assert ledger.entries == entries
 
@@ -124,6 +124,6 @@ def test_an_order_sent_while_the_two_sides_are_read_is_no_stranger() -> None:
     entries = WORLD.ledger.entries
     opened = Fact(seq=15, at=at(8), kind="opened", account_id="C", amount=dec("1"))
     new = accepted(ORDERS[UNKNOWN], 16, 8)
-    ledger = watched(entries, (*entries, opened, new), balances=WORLD.ledger.balances)
+    ledger = watched(entries[-1].seq, (*entries, opened, new), balances=WORLD.ledger.balances)
     assert ledger.moving == {"B", "C"}
     assert audit(WORLD.evidence, ledger).ok

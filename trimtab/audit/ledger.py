@@ -80,10 +80,11 @@ class Ledger:
     moving: frozenset[str] = frozenset()
 
 
-def watched(before: Sequence[Entry], after: Sequence[Entry], *, balances: Mapping[str, Balance]) -> Ledger:
-    """The ledger read before the database, the balances read in between, the ledger read after."""
-    last = before[-1].seq if before else None
-    moving = frozenset(entry.account_id for entry in after if last is None or entry.seq > last)
+def watched(last: int, after: Sequence[Entry], *, balances: Mapping[str, Balance]) -> Ledger:
+    """The last entry there was before the database was read, the balances read in between, and the ledger
+    read after.
+    """
+    moving = frozenset(entry.account_id for entry in after if entry.seq > last)
     return Ledger(entries=after, balances=balances, moving=moving)
 
 

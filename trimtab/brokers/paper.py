@@ -42,7 +42,7 @@ from trimtab.brokers.paper_assets import (
 from trimtab.brokers.paper_book import Book
 from trimtab.brokers.paper_corporate import Done, perform
 from trimtab.brokers.paper_faults import Faults, parse_faults
-from trimtab.brokers.paper_ledger import LedgerEntry, read_feed, read_ledger, read_transfer
+from trimtab.brokers.paper_ledger import LedgerEntry, last_entry, read_feed, read_ledger, read_transfer
 from trimtab.brokers.paper_market import (
     Market,
     cancel_orders,
@@ -296,6 +296,10 @@ class PaperBroker:
     def ledger_page(self, tenant_id: str, *, after: int, limit: int) -> list[LedgerOrder]:
         """Orders of a tenant that were ever accepted, in that order; `after` is the last `seq` seen."""
         return self._db.read(lambda tx: read_page(tx, tenant_id, after=after, limit=limit))
+
+    def last_entry(self) -> int:
+        """The `seq` of the ledger's last entry, 0 before the first."""
+        return self._db.read(last_entry)
 
     def read_ledger(self) -> list[LedgerEntry]:
         return self._db.read(read_ledger)

@@ -153,6 +153,12 @@ def _transfer(row: Row) -> Transfer:
     )
 
 
+def last_entry(tx: Tx) -> int:
+    row = tx.row("SELECT MAX(seq) AS seq FROM ledger")
+    assert row is not None, "an aggregate is a row"
+    return row["seq"] or 0
+
+
 def read_ledger(tx: Tx) -> list[LedgerEntry]:
     return [entry_of(row) for row in tx.rows("SELECT * FROM ledger ORDER BY seq")]
 
