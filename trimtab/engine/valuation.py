@@ -5,9 +5,10 @@ in the course of the day, or a position of theirs had no price before. Amounts a
 to the cent, half to even.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from trimtab.store import valuations
 from trimtab.store.holdings import Block, Mirror
 
 INT64_END = 2**63
+# The cash of most accounts is the same from day to day.
+CASH_KEPT = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,49 +96,57 @@ def in_cents(block: Block, prices: Mapping[str, Decimal], *, rows: Collection[in
     units, unpriced = _position_units(block, known, price_places=price_places)
     # An account whose quantities the mirror cannot hold is shown as inactive and empty.
     hidden = ~np.array(block.active, np.bool_) & (np.diff(block.starts) == 0)
-    without = np.array(unpriced) | hidden
-    found = {}
-    for row in rows:
-        if not without[row]:
-            cents = _cents(block.cash[row], units[row], unit_places=QUANTITY_PLACES + price_places)
-            if abs(cents) <= valuations.CENTS_MAX:
-                found[row] = cents
-    return found
+    cents = _cents(block.cash, units, unit_places=QUANTITY_PLACES + price_places)
+    without = unpriced | hidden | (np.abs(cents) > valuations.CENTS_MAX)
+    found, gone = cents.tolist(), without.tolist()
+    return {row: found[row] for row in rows if not gone[row]}
 
 
-def _cents(cash: str, units: int, *, unit_places: int) -> int:
+def _cents(cash: Sequence[str], units: NDArray[Any], *, unit_places: int) -> NDArray[Any]:
     """Cash, as the mirror writes it, and positions in units of so many decimal places; halves to even."""
-    dollars, _, fraction = cash.partition(".")
-    digits = max(unit_places, len(fraction))
-    total: int = int(dollars + fraction) * 10 ** (digits - len(fraction))
-    total += units * 10 ** (digits - unit_places)
-    unit: int = 10 ** (digits - CENT_PLACES)
-    cents, rest = divmod(total, unit)
-    return cents + (2 * rest > unit or (2 * rest == unit and cents % 2 == 1))
+    digits = max(unit_places, *(len(text) - 1 - text.find(".") for text in cash if "." in text), CENT_PLACES)
+    dollars = [_whole(text, digits) for text in cash]
+    scale, unit = 10 ** (digits - unit_places), 10 ** (digits - CENT_PLACES)
+    most = max(map(abs, dollars), default=0) + int(np.abs(units).max(initial=0)) * scale
+    exact = _exact(2 * max(most, unit))
+    total: NDArray[Any] = np.array(dollars, exact) + units.astype(exact) * scale
+    cents, rest = total // unit, total % unit
+    rounded: NDArray[Any] = cents + ((2 * rest > unit) | ((2 * rest == unit) & (cents % 2 == 1)))
+    return rounded
+
+
+@lru_cache(maxsize=CASH_KEPT)
+def _whole(text: str, digits: int) -> int:
+    """An amount in units of so many decimal places, as many as it has at least."""
+    dollars, _, fraction = text.partition(".")
+    whole: int = int(dollars + fraction) * 10 ** (digits - len(fraction))
+    return whole
 
 
 def _position_units(
     block: Block, prices: Mapping[str, Decimal], *, price_places: int
-) -> tuple[list[int], list[bool]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """For each account what its positions are worth in the smallest unit, billionths of a share times the
     last place of any price, and whether one of them has no price.
-
-    Where one of them could be too large for 64 bits, with Python's own whole numbers: exact at any size.
     """
     units = [int(prices[s].scaleb(price_places)) if s in prices else 0 for s in block.symbols]
     sizes = np.diff(block.starts)
-    most = int(block.nanos.max(initial=0)) * max(units, default=0) * int(sizes.max(initial=0))
-    exact: Any = np.int64 if most < INT64_END else object
+    exact = _exact(int(block.nanos.max(initial=0)) * max(units, default=0) * int(sizes.max(initial=0)))
     worth = block.nanos.astype(exact) * np.array(units, exact)[block.symbol_of]
     missing = np.array([s not in prices for s in block.symbols], np.int64)[block.symbol_of]
-    return _sums(worth, block.starts), [count > 0 for count in _sums(missing, block.starts)]
+    return _sums(worth, block.starts), _sums(missing, block.starts) > 0
 
 
-def _sums(entries: NDArray[Any], starts: NDArray[np.int64]) -> list[int]:
+def _exact(most: int) -> Any:
+    """What holds whole numbers up to this one: 64 bits, or Python's own numbers, exact at any size."""
+    return np.int64 if most < INT64_END else object
+
+
+def _sums(entries: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
     """The sum of each account's entries, which are those from its start to the next one's.
 
     Sums that run over are no harm: what is between two of them comes out right, if that fits.
     """
     until = np.concatenate((np.zeros(1, entries.dtype), np.cumsum(entries)))
-    sums: list[int] = (until[starts[1:]] - until[starts[:-1]]).tolist()
+    sums: NDArray[Any] = until[starts[1:]] - until[starts[:-1]]
     return sums
