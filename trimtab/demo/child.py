@@ -21,6 +21,7 @@ import httpx
 
 from trimtab.core.errors import CannotStart
 from trimtab.settings import SETTINGS
+from trimtab.store.migrate import upgrade
 
 HOST = "127.0.0.1"
 TENANT = "demo"
@@ -72,12 +73,17 @@ def free_port(wanted: int | None = None) -> int:
 
 
 @contextmanager
-def server(place: Place) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that is ready. It ends with the block, or with this process, whatever comes first."""
+def server(place: Place) -> Iterator[tuple[subprocess.Popen[bytes], Key]]:
+    """A server that is ready, and a key to it. It ends with the block, or with this process, whatever comes
+    first.
+    """
+    # The server would do that, but then the key had to wait for it.
+    upgrade(place.database_url)
     with place.log.open("wb") as log, _started(place, log) as process:
         try:
+            key = _create_key(place)
             _wait_until_ready(process, place)
-            yield process
+            yield process, key
         finally:
             _stop(process)
 
@@ -136,7 +142,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def create_key(place: Place) -> Key:
+def _create_key(place: Place) -> Key:
     _, answer = _run(place, "keys", "create", "--tenant", TENANT, "--json")
     return Key(key_id=answer["key_id"], secret=answer["secret"])
 

@@ -61,8 +61,7 @@ def run_demo(options: DemoOptions) -> int:
         place = Place(folder=folder, port=child.free_port(options.port))
         aside.print(f"starting the server in {folder}")
         with watch.time("server_start"):
-            server = stack.enter_context(child.server(place))
-            key = child.create_key(place)
+            server, key = stack.enter_context(child.server(place))
         summary = _play(options, place, key=key, aside=aside, watch=watch)
         if options.as_json:
             sys.stdout.write(json.dumps(as_json(summary), indent=2) + "\n")
