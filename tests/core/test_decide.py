@@ -521,6 +521,13 @@ def test_an_order_whose_fate_is_unknown(now: datetime, known: dict[str, Any], *,
     assert decide(run(SELLING), facts(orders=(LOST_SALE,), **known), now=now) == step
 
 
+def test_a_run_that_buys_gives_up_the_sells_that_are_not_there() -> None:
+    """Only a restored copy can have both: the original had given the sell up, and gone on."""
+    known = facts(orders=(LOST_SALE, LOST_BUY), **asked(ID_A, ID_B))
+    assert decide(run(BUYING), known, now=LATER) == Abandon((LOST_SALE,))
+    assert decide(run(BUYING), known, now=START) == Wait(LATER, UNKNOWN)
+
+
 def test_of_several_unknown_orders_each_has_its_own_quarantine() -> None:
     early, late = order(BUY_B, sent_at=START), order(BUY_C, sent_at=START + SECOND)
     known = facts(orders=(SOLD, early, late), **asked(ID_B, ID_C))

@@ -15,7 +15,7 @@ import pytest
 from tests.engine.desks import Setup, Site, SqliteSite, World, new_world, targets
 from tests.engine.machine import Machine
 from trimtab.core.errors import InsufficientCash
-from trimtab.core.run import RunKind, RunState, Side
+from trimtab.core.run import OrderState, RunKind, RunState, Side
 from trimtab.core.strategy import BandKind, DriftBand
 from trimtab.database import Tx, micros
 from trimtab.engine.desk import drive
@@ -259,6 +259,25 @@ def test_what_was_withdrawn_before_the_liquidation_ended_is_not_set_aside(sqlite
     world.settle()
     assert world.ends("ann") == ["COMPLETED", "COMPLETED"]
     assert aside(world) == 500
+
+
+def test_a_liquidation_that_is_canceled_as_it_ends_sets_aside_once(world: World) -> None:
+    """The cancel comes between the decision that it is done and its end, which is decided again."""
+    ann(world, cash="20")
+    run = world.request("ann", RunKind.PARTIAL_LIQUIDATION, amount="1000")
+    left = iter([run])
+
+    def at(name: str) -> None:
+        orders = world.orders(run)
+        if name == "accounts" and orders and all(o.state is OrderState.FILLED for o in orders):
+            for it in left:
+                world.cancel(it)
+
+    world.broker.before = at
+    world.settle()
+    assert not list(left)
+    assert world.run(run.id).state is RunState.CANCELED
+    assert aside(world) == 1000
 
 
 def test_a_withdrawal_while_the_mirror_is_read_is_no_reason_to_trade(site: Site) -> None:

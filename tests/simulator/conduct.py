@@ -142,9 +142,13 @@ def caps_hold(conduct: Conduct) -> Iterator[str]:
 def prices_are_those_of_the_plan(conduct: Conduct) -> Iterator[str]:
     """The collar: when an order is meant, some price that is young enough is near the plan's."""
     plans, caps = conduct.plans, conduct.caps
+    planned_at = {plan.run_id: plan.planned_at for plan in conduct.evidence.plans}
     for sending in conduct.sendings:
         order = conduct.orders.get(sending.client_order_id)
         if order is None:
+            continue
+        if "restore" in conduct.faults and sending.sent_at < planned_at[order.run_id]:
+            # By a plan that is forgotten; the run was planned anew.
             continue
         planned = Decimal(plans[order.run_id]["prices"][order.symbol])
         since = sending.sent_at - caps.price_age_max

@@ -75,6 +75,7 @@ class Worker:
     laid_aside: list[Effects[Turn]] = field(default_factory=list)
     wakes_at: datetime | None = None
     starts_at: datetime = MONDAY
+    sleeps_until: datetime = MONDAY
     pending: list[int] = field(default_factory=list)
     is_new: bool = False
 
@@ -94,6 +95,9 @@ class Worker:
         if life != self.life or not self.is_idle or planned != self.wakes_at:
             return
         self.wakes_at = None
+        if self.market.time.now < self.sleeps_until:
+            self.wake_at(self.sleeps_until)
+            return
         now = self.market.time.now
         self.pending = list(
             self.desk.db.read(lambda tx: shards.to_work(tx, now, idle_since=now - SWEEP_EVERY))
@@ -162,6 +166,9 @@ class Worker:
     def _perform(self, life: int) -> None:
         """Do the next effect, or die before it."""
         if life != self.life or self.effect is None or self.effects is None:
+            return
+        if self.market.time.now < self.sleeps_until:
+            self.market.time.at(self.sleeps_until, partial(self._perform, life))
             return
         times = MORE_OFTEN if self.label in TENDER else 1
         if self.market.happens("crash", f"crash before {self.label}", times=times):

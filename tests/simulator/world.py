@@ -112,7 +112,7 @@ class SimulatedWorld:
                 self._sometime(self._move_price)
 
         if market.happens("overnight"):
-            night_s = STORM_S * tape.choice("night falls", 100) / 100
+            night_s = STORM_S * (tape.choice("night falls", 100) / 100) ** 3
             self.time.after(night_s, self._fall_asleep)
         if market.happens("manual order"):
             self._sometime(lambda: market.trade_by_hand("a0"))
@@ -125,8 +125,14 @@ class SimulatedWorld:
         """No machine of ours is at work until the market has closed, or has opened again."""
         wakes_at = MONDAY + timedelta(seconds=CLOSES_S + self.tape.choice("wakes", 100))
         self.time.tag("nobody is at work when the market closes")
-        for worker in self.workers:
-            worker.die(again_s=(wakes_at - self.time.now).total_seconds())
+        if self.tape.choice("machines are suspended", 2):
+            for worker in self.workers:
+                if not worker.is_idle:
+                    self.time.tag(f"suspended before {worker.label}")
+                worker.sleeps_until = wakes_at
+        else:
+            for worker in self.workers:
+                worker.die(again_s=(wakes_at - self.time.now).total_seconds())
         if self.tape.choice("orders are for the day", 2):
             self.time.at(MONDAY + timedelta(seconds=CLOSES_S), self.market.close)
 

@@ -115,18 +115,24 @@ def _settle_orders(run: Run, facts: Facts, *, now: datetime) -> Step | None:
         return CancelOrders(uncanceled)
     unknown = [order for order in open_orders if order.state is OrderState.SENDING]
     if unknown:
-        return _resolve_unknown(unknown, facts, now=now, stopping=stopping)
+        return _resolve_unknown(run, unknown, facts=facts, now=now, stopping=stopping)
     return Wait(None, "cancels are under way at the broker") if stopping and open_orders else None
 
 
-def _resolve_unknown(unknown: Sequence[Order], facts: Facts, *, now: datetime, stopping: bool) -> Step:
-    """Orders that were sent, perhaps, and that the broker does not show."""
+def _resolve_unknown(
+    run: Run, unknown: Sequence[Order], *, facts: Facts, now: datetime, stopping: bool
+) -> Step:
+    """Orders that were sent, perhaps, and that the broker does not show.
+
+    A run that buys sells no more: where a restored copy has such a sell, the original had given it up.
+    """
     settled = [order for order in unknown if now >= order.sent_at + facts.quarantine]
     if not settled:
         return Wait(min(o.sent_at for o in unknown) + facts.quarantine, "an order's fate is unknown")
     if stopping or not facts.drops_duplicates:
         return Abandon(tuple(settled))
-    refused = [order for order in settled if _stopped(order, facts, run_orders=0)]
+    too_late = Side.SELL if run.state is RunState.BUYING else None
+    refused = [o for o in settled if o.side is too_late or _stopped(o, facts, run_orders=0)]
     return Abandon(tuple(refused)) if refused else Resend(tuple(settled))
 
 

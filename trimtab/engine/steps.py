@@ -179,7 +179,7 @@ def resend(turn: Turn, cases: Sequence[tuple[Case, Resend]]) -> Effects[None]:
         free = [
             (case, Submit(case.run.state, step.orders, ()))
             for case, step in cases
-            if not _is_frozen(turn, case, step.orders, frozen=frozen)
+            if not _is_late(case, turn) and not _is_frozen(turn, case, step.orders, frozen=frozen)
         ]
         allowed = [order for _, step in _with_room(tx, turn, free) for order in step.orders]
         ids = [order.client_order_id for order in allowed]
