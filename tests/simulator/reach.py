@@ -173,7 +173,6 @@ NIGHTS = (
     state("an order works on after the deadline", "start with an order OPEN", profile="overnight"),
     state("its fate is unknown after the deadline", "start with an order SENDING", profile="overnight"),
     state("suspended between the intents and the sells", "suspended before sells", profile="overnight"),
-    state("suspended between the decision and the intents", "suspended before intents", profile="overnight"),
     state("an order expires at the close", "an order expires at the close", profile="overnight"),
 )
 STATES = (*CRASHES, *PAUSES, *SENDINGS, *FILLS, *OUTAGES, *CLIENTS, *MARKETS, *RESTORES, *ODDITIES, *NIGHTS)

@@ -22,7 +22,7 @@ NODEDUP = PROFILES["nodedup"]
 
 def resend_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classic: what the broker does not know is sent again, whatever the broker does with that."""
-    monkeypatch.setattr(decide, "_resolve_unknown", lambda unknown, *_args, **_rest: Resend(tuple(unknown)))
+    monkeypatch.setattr(decide, "_resolve_unknown", lambda _run, unknown, **_rest: Resend(tuple(unknown)))
 
 
 @dataclass(frozen=True)
