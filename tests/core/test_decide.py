@@ -382,6 +382,16 @@ def test_positions_that_nothing_explains_after_their_time_give_up_the_buys() -> 
     assert decide(run(SELLING), known, now=ends_at) == Submit(BUYING, (), given_up)
 
 
+def test_positions_that_had_their_time_are_not_waited_for_again() -> None:
+    """Without orders a run has just changed, by giving its buys up."""
+    made = plan(legs=(replace(BUY_B, number=0),))
+    why = "the broker shows 7 A, our fills make it 10"
+    given_up = (skip(made.legs[0], SkipReason.UNEXPLAINED, why),)
+    known = facts(plan=made, skips=given_up, basis=looked(holdings("260", A="7", B="2")))
+    step = decide(run(BUYING, updated_at=START), known, now=START + SECOND)
+    assert step == Finish(state=COMPLETED, adjusted=True, rebalanced=True, hold=why)
+
+
 def test_a_plan_without_sells_buys_at_once_from_free_cash() -> None:
     made = plan(holdings=holdings("250"), legs=(replace(BUY_B, number=0), replace(BUY_C, number=1)))
     step = decide(run(), facts(plan=made, basis=looked(holdings("250"))), now=START)

@@ -192,6 +192,9 @@ def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Lo
     )
     if cut_short and disagreement(before, facts.basis.holdings) is not None:
         return Ask(cut_short)
+    if any(given_up.reason is SkipReason.UNEXPLAINED for given_up in facts.skips):
+        # They have had their time.
+        return None
     late = unseen(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
 
