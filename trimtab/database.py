@@ -225,7 +225,7 @@ class SqliteDatabase:
             for work, done in group:
                 settled.append(attempt(work, done))
             self._writer.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # handed to everybody whose work was in the group
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             for _, done in group:

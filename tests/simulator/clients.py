@@ -266,7 +266,9 @@ class Clients:
 
     def open_runs(self) -> list[Run]:
         return self.desk.db.read(
-            lambda tx: [run for shard in shards.numbers(tx) for run in runs.open_runs(tx, shard)]
+            lambda tx: [
+                one.run for shard in shards.numbers(tx) for one in runs.open_runs(tx, shard, only=None)
+            ]
         )
 
     def require_final(self) -> None:

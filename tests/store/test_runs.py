@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from tests.store.rows import LATER, NOON, insert_enrollment, insert_run, run
+from trimtab.core.preferences import Preferences
 from trimtab.core.run import Initiator, Run, RunKind, RunState
 from trimtab.database import Database, Tx
-from trimtab.store import runs
+from trimtab.store import preferences, runs, shards
 from trimtab.store.enrollments import Page
 from trimtab.store.runs import Change, RunFilter
 
@@ -173,13 +174,30 @@ def test_a_planned_run_is_not_canceled_at_once(db: Database) -> None:
     assert not db.write(lambda tx: runs.cancel_queued(tx, "run", reason=None, now=LATER))
 
 
+def open_runs(db: Database, shard: int, *, only: set[str] | None = None) -> list[str]:
+    return [one.run.id for one in db.read(lambda tx: runs.open_runs(tx, shard, only=only))]
+
+
 def test_open_runs_come_in_the_order_of_their_insertion_and_by_shard(db: Database) -> None:
     insert_run(db, id="b", created_at=LATER)
     insert_run(db, id="a", account_id="bob", created_at=NOON)
-    assert [each.id for each in db.read(lambda tx: runs.open_runs(tx, 1))] == ["b", "a"]
-    assert db.read(lambda tx: runs.open_runs(tx, 2)) == []
+    assert open_runs(db, 1) == ["b", "a"]
+    assert open_runs(db, 1, only={"a", "gone"}) == ["a"]
+    assert open_runs(db, 2) == []
     db.write(lambda tx: runs.cancel_queued(tx, "b", reason=None, now=NOON))
-    assert [each.id for each in db.read(lambda tx: runs.open_runs(tx, 1))] == ["a"]
+    assert open_runs(db, 1) == ["a"]
+
+
+def test_open_runs_come_with_their_account_and_what_its_tenant_prefers(db: Database) -> None:
+    insert_run(db)
+    db.write(lambda tx: shards.set_aside(tx, {"ann": Decimal("12.5")}))
+    db.write(lambda tx: shards.hold(tx, {"ann": "in doubt"}))
+    preferred = Preferences(slippage_bps=7, threshold=Decimal("2.5"))
+    db.write(lambda tx: preferences.set_of_tenant(tx, "acme", preferred))
+    (one,) = db.read(lambda tx: runs.open_runs(tx, 1, only=None))
+    assert (one.account.set_aside, one.account.held) == (Decimal("12.5"), "in doubt")
+    assert one.account == db.read(lambda tx: shards.account(tx, "ann"))
+    assert one.preferences == preferred
 
 
 def test_the_last_run_that_came_to_a_plan_is_found_whatever_came_to_none_since(db: Database) -> None:

@@ -67,7 +67,7 @@ def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
     if facts.is_working:
         return Wait(now + WORKING_POLL, "an order of the account is still open at the broker")
     if facts.previous is not None:
-        late = unseen(facts.previous, facts.basis.holdings, now=now, has_ended=True)
+        late = unseen(facts.previous, facts.basis.holdings, now=now)
         if late is not None:
             return Wait(*late)
     unvalued = _why_unvalued(facts.basis)

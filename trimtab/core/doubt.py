@@ -95,7 +95,7 @@ def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[
     return {s: positions.get(s, ZERO) + more.get(s, ZERO) for s in {*positions, *more}}
 
 
-def is_old_picture(before: Traded, holdings: Holdings) -> str | None:
+def old_picture(before: Traded, holdings: Holdings) -> str | None:
     """Why what a broker shows after a run is not of now, though its positions are: what was sold was bought
     again, and the cash is that of an earlier run's beginning. Brokers round each execution to cents.
 
@@ -108,13 +108,11 @@ def is_old_picture(before: Traded, holdings: Holdings) -> str | None:
     return f"the broker shows ${plain(holdings.cash)}, our fills make it ${plain(expected)}"
 
 
-def unseen(
-    before: Traded, holdings: Holdings, *, now: datetime, has_ended: bool = False
-) -> tuple[datetime, str] | None:
-    """When to look again, and what the account does not show yet of a run, or of one that has ended; None if
-    it shows everything, or has had the time to.
+def unseen(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:
+    """When to look again, and what the account does not show yet; None if it shows everything, or has
+    had the time to.
     """
-    differing = disagreement(before, holdings) or (is_old_picture(before, holdings) if has_ended else None)
+    differing = disagreement(before, holdings) or old_picture(before, holdings)
     grace_ends_at = before.changed_at + POSITIONS_GRACE
     if differing is None or now >= grace_ends_at:
         return None

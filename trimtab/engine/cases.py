@@ -116,7 +116,7 @@ class Seen:
 
 def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetime) -> list[Case]:
     """The shard's open runs, or those among `only`, in the order in which they came."""
-    found = runs.open_with_owners(tx, shard, only=only)
+    found = runs.open_runs(tx, shard, only=only)
     if not found:
         return []
     # A run that waits in the queue has nothing yet.

@@ -127,7 +127,7 @@ def drive(effects: Effects[T], desk: Desk) -> T:
         while True:
             try:
                 answer = perform(effect, desk.db, broker=desk.broker)
-            except Exception as error:
+            except Exception as error:  # whoever asked for the effect decides what it means
                 effect = effects.throw(error)
             else:
                 effect = effects.send(answer)

@@ -96,10 +96,12 @@ def in_cents(block: Block, prices: Mapping[str, Decimal], *, rows: Collection[in
     units, unpriced = _position_units(block, known, price_places=price_places)
     # An account whose quantities the mirror cannot hold is shown as inactive and empty.
     hidden = ~np.array(block.active, np.bool_) & (np.diff(block.starts) == 0)
-    cents = _cents(block.cash, units, unit_places=QUANTITY_PLACES + price_places)
-    without = unpriced | hidden | (np.abs(cents) > valuations.CENTS_MAX)
-    found, gone = cents.tolist(), without.tolist()
-    return {row: found[row] for row in rows if not gone[row]}
+    wanted = list(rows)
+    cash = [block.cash[row] for row in wanted]
+    cents = _cents(cash, units[wanted], unit_places=QUANTITY_PLACES + price_places)
+    without = (unpriced | hidden)[wanted] | (np.abs(cents) > valuations.CENTS_MAX)
+    found = zip(wanted, cents.tolist(), without.tolist(), strict=True)
+    return {row: worth for row, worth, gone in found if not gone}
 
 
 def _cents(cash: Sequence[str], units: NDArray[Any], *, unit_places: int) -> NDArray[Any]:

@@ -215,15 +215,6 @@ def cancel_queued(tx: Tx, run_id: str, *, reason: str | None, now: datetime) -> 
     return True
 
 
-def open_runs(tx: Tx, shard: int) -> Sequence[Run]:
-    """All open runs of a shard, in the order in which they came."""
-    rows = tx.rows(
-        f"SELECT * FROM runs WHERE shard = :shard AND state IN {_OPEN} ORDER BY seq",  # noqa: S608 - a constant
-        shard=shard,
-    )
-    return [_run(row) for row in rows]
-
-
 @dataclass(frozen=True, slots=True)
 class OpenRun:
     """A run with the record of its account and with what its tenant prefers."""
@@ -233,7 +224,7 @@ class OpenRun:
     preferences: Preferences
 
 
-def open_with_owners(tx: Tx, shard: int, *, only: Collection[str] | None) -> list[OpenRun]:
+def open_runs(tx: Tx, shard: int, *, only: Collection[str] | None) -> list[OpenRun]:
     """The open runs of a shard, or those among `only`, in the order in which they came."""
     rows = tx.rows(
         f"""SELECT r.*, a.set_aside, a.held, t.slippage_bps, t.impact_bps, t.threshold
