@@ -90,6 +90,9 @@ DIALECTS = ("alpaca", "glider")
 
 ENVIRONMENT_PLACES = {"trimtab/settings.py", "trimtab/boot.py"}
 
+# Where a function may import: what it needs takes long to load, and most commands do without it.
+LATE_IMPORTS = {"trimtab/boot.py", "trimtab/cli.py", "trimtab/cli_open.py", "trimtab/cli_paper.py"}
+
 # Modules that no other module imports.
 ENTRY_POINTS = {
     "trimtab/__main__.py": "python -m trimtab",
@@ -325,7 +328,7 @@ def is_broad(node: ast.AST) -> bool:
 
 
 def imports_on_top(source: Source) -> Iterator[str]:
-    for function in source.functions:
+    for function in [] if source.path in LATE_IMPORTS else source.functions:
         for node in ast.walk(function):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 yield source.at(node, f"{function.name} imports: put it on top, or mend the direction")
@@ -561,6 +564,7 @@ CASES: list[tuple[Check, str, str, int]] = [
     (broad_excepts, ENGINE, "with contextlib.suppress(Exception): ...", 1),
     (imports_on_top, CORE, "import decimal", 0),
     (imports_on_top, CORE, "def f():\n    import decimal", 1),
+    (imports_on_top, "trimtab/boot.py", "def f():\n    import decimal", 0),
     (imports_on_top, CORE, "if TYPE_CHECKING:\n    import decimal", 1),
     (asserts_something, "tests/test_prices.py", "def test_a():\n    assert price() == 1", 0),
     (

@@ -5,13 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 from zoneinfo import ZoneInfo
-
-import exchange_calendars
-from exchange_calendars.errors import CalendarError, InvalidCalendarName
 
 from trimtab.brokers.alpaca import AlpacaBroker
 from trimtab.brokers.alpaca_budget import Budget
@@ -31,7 +27,7 @@ from trimtab.database import Database, Tx, open_database, sqlite_path
 from trimtab.engine.desk import Desk
 from trimtab.settings import ALPACA, PAPER, Settings
 from trimtab.store import broker_streams, budgets, sandbox, shards, strategies
-from trimtab.store.migrate import require_current
+from trimtab.store.schema_version import require_current
 
 CALENDAR_STARTS_ON = "1990-01-01"
 CALENDAR_YEARS_AHEAD = 10
@@ -93,7 +89,7 @@ def open_installation(settings: Settings) -> Installation:
         # that waits for it.
         clock_db = open_database(settings.database_url, pool_max=CLOCK_CONNECTIONS)
         closing.callback(clock_db.close)
-        clock = sandbox_clock(clock_db) if settings.sandbox else wall_clock
+        clock = clock_of(settings, clock_db)
         chosen = _broker(settings, db, clock=clock, closing=closing)
         kept = closing.pop_all()
     desk = Desk(
@@ -148,10 +144,15 @@ def _broker(
         return _Chosen(broker=alpaca, stream=TradeStream(alpaca.calls, _news(db, clock)))
     if settings.exchange is not None:
         return _Chosen(broker=crypto_broker(settings, clock))
+    paper = paper_broker(settings, clock=clock, closing=closing)
+    return _Chosen(broker=paper, paper=paper)
+
+
+def paper_broker(settings: Settings, *, clock: Callable[[], datetime], closing: ExitStack) -> PaperBroker:
+    """On its own database, which `closing` closes."""
     paper_db = open_paper_database(settings)
     closing.callback(paper_db.close)
-    paper = PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
-    return _Chosen(broker=paper, paper=paper)
+    return PaperBroker(paper_db, clock, quarantine=timedelta(seconds=settings.quarantine_s))
 
 
 def alpaca_broker(settings: Settings, db: Database, *, clock: Callable[[], datetime]) -> AlpacaBroker:
@@ -178,14 +179,17 @@ def alpaca_broker(settings: Settings, db: Database, *, clock: Callable[[], datet
 
 
 def crypto_broker(settings: Settings, clock: Callable[[], datetime]) -> Broker:
-    """Imported only here and only then: ccxt takes a third of a second and 50 MB to load."""
-    opened: Broker = import_module("trimtab.brokers.crypto").open_crypto(
+    """Raises CannotStart for an exchange that cannot be used."""
+    # ccxt takes a third of a second and 50 MB to load.
+    from trimtab.brokers.crypto import open_crypto
+
+    assert settings.exchange is not None, "the settings name an exchange"
+    return open_crypto(
         settings.exchange,
         clock,
         quarantine=timedelta(seconds=settings.quarantine_s),
         price_age_max=timedelta(seconds=settings.price_age_max_s) or None,
     )
-    return opened
 
 
 def _news(db: Database, clock: Callable[[], datetime]) -> News:
@@ -227,14 +231,18 @@ def database_file(settings: Settings) -> Path | None:
     return sqlite_path(settings.database_url) if settings.database_url.startswith("sqlite") else None
 
 
-def sandbox_clock(db: Database) -> Callable[[], datetime]:
-    """The clock that stands where it was last set; real time until it was."""
-    return lambda: db.read(sandbox.clock) or wall_clock()
+def clock_of(settings: Settings, db: Database) -> Callable[[], datetime]:
+    """Real time; a sandbox's stands where it was last set, and is real time until it was."""
+    return (lambda: db.read(sandbox.clock) or wall_clock()) if settings.sandbox else wall_clock
 
 
 @lru_cache(maxsize=8)
 def read_sessions(name: str) -> Sessions:
     """The sessions of an exchange, read once into a plain value. Raises CannotStart for a wrong name."""
+    # With pandas, which it brings along, it takes a third of a second to load.
+    import exchange_calendars
+    from exchange_calendars.errors import CalendarError, InvalidCalendarName
+
     end = f"{wall_clock().year + CALENDAR_YEARS_AHEAD}-12-31"
     try:
         calendar = exchange_calendars.get_calendar(name, start=CALENDAR_STARTS_ON, end=end)

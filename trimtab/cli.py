@@ -12,16 +12,13 @@ from typing import Annotated
 
 import psycopg
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from trimtab import cli_checks, cli_data, cli_keys, cli_paper
 from trimtab.boot import database_file
 from trimtab.cli_open import bring_up_to_date
 from trimtab.cli_output import complain
 from trimtab.core.errors import TrimtabError
-from trimtab.demo.run import DemoOptions, run_demo
 from trimtab.lock import only_one_server
-from trimtab.server import serve as serve_forever
 from trimtab.settings import read_settings
 
 FAILURE = 1
@@ -57,6 +54,8 @@ def demo(
 
     Example: trimtab demo --once --accounts 100
     """
+    from trimtab.demo.run import DemoOptions, run_demo
+
     read_settings()
     options = DemoOptions(once=once, accounts=accounts, port=port, keep=keep, as_json=as_json)
     raise typer.Exit(run_demo(options))
@@ -75,6 +74,8 @@ def serve(
 
     Example: trimtab serve --port 8080
     """
+    from trimtab.server import serve as serve_forever
+
     settings = read_settings()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("trimtab").setLevel(logging.INFO)
@@ -108,9 +109,6 @@ def main() -> None:
         code = FAILURE
     except TrimtabError as error:
         complain(str(error))
-        code = FAILURE
-    except DBAPIError as error:
-        complain(f"the database refused: {_first_line(error.orig or error)}")
         code = FAILURE
     except (sqlite3.Error, psycopg.Error) as error:
         complain(f"the database refused: {_first_line(error)}")

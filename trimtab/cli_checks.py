@@ -1,7 +1,7 @@
 """`trimtab doctor` and `trimtab audit`: is the installation sound, and was everything done as promised?"""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from trimtab.audit.check import audit
 from trimtab.audit.ledger import watched
 from trimtab.audit.report import Report, Verdict, lines
 from trimtab.audit.report import as_json as report_json
-from trimtab.boot import database_file, open_installation, paper_url
+from trimtab.boot import clock_of, database_file, paper_broker, paper_url
 from trimtab.cli_open import opened_database, require_file
 from trimtab.cli_output import show_json, show_line
 from trimtab.core.errors import CannotStart
@@ -103,15 +103,13 @@ def run_audit(
 def _report(settings: Settings) -> Report:
     require_file(settings)
     is_missing = database_file(settings) is not None and not sqlite_path(paper_url(settings)).exists()
-    # Another broker shows balances, but no ledger of how they came about.
-    if settings.broker != PAPER or is_missing:
-        with opened_database(settings) as db:
+    with opened_database(settings) as db, ExitStack() as closing:
+        # Another broker shows balances, but no ledger of how they came about.
+        if settings.broker != PAPER or is_missing:
             return audit(db.read(read_evidence), None)
-    with closing(open_installation(settings)) as installation:
-        paper = installation.paper
-        assert paper is not None, "the settings name the paper broker"
+        paper = paper_broker(settings, clock=clock_of(settings, db), closing=closing)
         last = paper.last_entry()
-        evidence = installation.desk.db.read(read_evidence)
+        evidence = db.read(read_evidence)
         accounts = paper.read_accounts()
         balances = {account_id: account.holdings for account_id, account in accounts.items()}
         return audit(evidence, watched(last, paper.read_ledger(), balances=balances))

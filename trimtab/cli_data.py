@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from trimtab.boot import database_file, new_id, paper_url, sandbox_clock, wall_clock
+from trimtab.boot import clock_of, database_file, new_id, paper_url, wall_clock
 from trimtab.cli_open import bring_up_to_date, opened_database, require_file
 from trimtab.cli_output import complain, show_line
 from trimtab.core.errors import CannotStart, WrongSchema, shown_address
 from trimtab.database import Database, SqliteDatabase, Tx, open_database, sqlite_path
 from trimtab.doctor import scope_of, thaw_account
 from trimtab.settings import Settings, read_settings
-from trimtab.store import freezes, migrate, restores, shards, tenants
+from trimtab.store import freezes, restores, schema_version, shards, tenants
 from trimtab.store.copies import copy_together
 from trimtab.store.freezes import Freeze
 from trimtab.store.inspection import tenant_names
@@ -36,7 +36,7 @@ def run_migrations() -> None:
 
     Example: trimtab migrate
     """
-    found, needed = bring_up_to_date(read_settings()), migrate.needed_version()
+    found, needed = bring_up_to_date(read_settings()), schema_version.needed_version()
     if found == needed:
         show_line(f"the database has schema {needed} already")
     else:
@@ -70,7 +70,7 @@ def freeze(
         return
     with opened_database(settings) as db:
         scope = db.read(lambda tx: _scope(tx, tenant=tenant, account=account, symbol=symbol, reason=reason))
-        now = _clock(settings, db)
+        now = clock_of(settings, db)()
         db.write(lambda tx: freezes.insert(tx, scope, now))
         _wake(db, now)
         words, options = scope_of(scope, db.read(tenant_names))
@@ -81,7 +81,7 @@ def freeze(
 
 def _freeze_restored(settings: Settings) -> None:
     with opened_database(settings) as db:
-        now = _clock(settings, db)
+        now = clock_of(settings, db)()
         db.write(lambda tx: restores.mark(tx, new_id(), now))
     show_line("frozen: everything, until `trimtab serve` has compared it with the broker")
 
@@ -105,7 +105,7 @@ def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: 
             )
         )
         released = db.write(lambda tx: _release(tx, scope))
-        _wake(db, _clock(settings, db))
+        _wake(db, clock_of(settings, db)())
         # It locks the rows it reads, which PostgreSQL refuses in a reading transaction.
         left = db.write(freezes.all_freezes)
         held = db.read(shards.all_held)
@@ -143,10 +143,6 @@ def _tenant_id(tx: Tx, name: str) -> str:
     return tenant_id
 
 
-def _clock(settings: Settings, db: Database) -> datetime:
-    return sandbox_clock(db)() if settings.sandbox else wall_clock()
-
-
 def _wake(db: Database, now: datetime) -> None:
     """Have the engine look at once: open orders must be cancelled, or waiting runs go on.
 
@@ -169,7 +165,7 @@ def assign(
     """
     settings = read_settings()
     with opened_database(settings) as db:
-        now = _clock(settings, db)
+        now = clock_of(settings, db)()
 
         def work(tx: Tx) -> tuple[str, str]:
             wanted = _tenant_id(tx, tenant)
@@ -212,8 +208,8 @@ def backup(
 def _require_schema(settings: Settings) -> None:
     """A database of an older version may be copied, before it is migrated; an empty one is a mistake."""
     with closing(open_database(settings.database_url)) as db:
-        if migrate.found_version(db) is None:
-            raise WrongSchema(found=None, needed=migrate.needed_version())
+        if schema_version.found_version(db) is None:
+            raise WrongSchema(found=None, needed=schema_version.needed_version())
 
 
 def _paper_beside(database: Path) -> Path:
@@ -242,7 +238,7 @@ def _freeze_copy(path: Path) -> None:
     """A copy of this version compares itself with the broker; one of an older version waits for a person."""
     everything = Freeze(id=new_id(), tenant_id=None, account_id=None, symbol=None, reason=OLD_COPY)
     with closing(SqliteDatabase(path)) as copy:
-        if migrate.found_version(copy) == migrate.needed_version():
+        if schema_version.found_version(copy) == schema_version.needed_version():
             copy.write(lambda tx: restores.mark(tx, everything.id, wall_clock()))
         else:
             copy.write(lambda tx: freezes.insert(tx, everything, wall_clock()))

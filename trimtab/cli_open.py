@@ -7,7 +7,7 @@ from trimtab.boot import database_file
 from trimtab.core.errors import CannotOpenDatabase, CannotStart
 from trimtab.database import Database, open_database
 from trimtab.settings import Settings
-from trimtab.store import migrate
+from trimtab.store import schema_version
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def opened_database(settings: Settings) -> Iterator[Database]:
     """The database, which must be there and have this version's schema."""
     require_file(settings)
     with closing(open_database(settings.database_url)) as db:
-        migrate.require_current(db)
+        schema_version.require_current(db)
         yield db
 
 
@@ -28,14 +28,16 @@ def require_file(settings: Settings) -> None:
 
 def bring_up_to_date(settings: Settings) -> str | None:
     """Make or migrate the database; the schema version it had. Raises CannotStart for a newer one."""
-    needed = migrate.needed_version()
+    needed = schema_version.needed_version()
     # Opened by us first: an address that leads nowhere is then found within seconds.
     with closing(open_database(settings.database_url)) as db:
-        found = migrate.found_version(db)
+        found = schema_version.found_version(db)
     if found is not None and found > needed:
         raise CannotStart(
             f"the database has schema {found}, of a newer Trimtab than this one ({needed}): use that one"
         )
     if found != needed:
-        migrate.upgrade(settings.database_url)
+        from trimtab.store.migrate import upgrade
+
+        upgrade(settings.database_url)
     return found

@@ -12,7 +12,6 @@ from trimtab.cli_open import bring_up_to_date
 from trimtab.cli_output import show_line
 from trimtab.core.errors import CannotStart
 from trimtab.lock import only_one_server
-from trimtab.server import serve_paper
 from trimtab.settings import PAPER, Settings, read_settings
 
 PORT_DEFAULT = 8001
@@ -54,6 +53,8 @@ def paper(
 
 
 def _serve(settings: Settings, expected: Credentials | None) -> None:
+    from trimtab.server import serve_paper
+
     bring_up_to_date(settings)
     show_line(f"the paper broker is at http://{settings.host}:{settings.port}")
     serve_paper(settings, expected)

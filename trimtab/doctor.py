@@ -26,7 +26,7 @@ from trimtab.settings import PAPER, Settings
 from trimtab.store import freezes, sandbox, shards, tenants
 from trimtab.store.freezes import Freeze
 from trimtab.store.inspection import durability, tenant_names
-from trimtab.store.migrate import found_version, needed_version
+from trimtab.store.schema_version import found_version, needed_version
 
 Level = Literal["ok", "warning", "fatal"]
 

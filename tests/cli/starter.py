@@ -8,7 +8,12 @@ import os
 import sys
 import traceback
 
-from trimtab.cli import main as trimtab
+# Commands load these themselves, each only what it needs.
+import exchange_calendars  # noqa: F401
+
+import trimtab.server
+import trimtab.store.migrate  # noqa: F401
+from trimtab.cli import main as run_command
 
 
 def run(folder: str, environment: dict[str, str], arguments: list[str]) -> int:
@@ -18,7 +23,7 @@ def run(folder: str, environment: dict[str, str], arguments: list[str]) -> int:
     os.environ.update(environment)
     sys.argv = ["trimtab", *arguments]
     try:
-        trimtab()
+        run_command()
     except SystemExit as ended:
         return int(ended.code or 0)
     except BaseException:

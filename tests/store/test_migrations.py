@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from tests.engine.desks import MONDAY, TENANT, Clock, Place, targets, world_at
 from tests.engine.machine import Machine
@@ -18,7 +20,7 @@ from trimtab.core.preferences import NO_PREFERENCES
 from trimtab.core.strategy import Frequency
 from trimtab.database import Database, Tx, open_database
 from trimtab.engine import enrollment_actions
-from trimtab.store import enrollments, migrate, strategies
+from trimtab.store import enrollments, migrate, schema_version, strategies
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
@@ -75,10 +77,16 @@ def opened_schema(url: str) -> set[str]:
 def test_a_fresh_database_has_every_table_and_is_current(empty_url: str) -> None:
     migrate.upgrade(empty_url)
     db = open_database(empty_url)
-    migrate.require_current(db)
+    schema_version.require_current(db)
     assert tables(db) == TABLES
-    assert migrate.found_version(db) == migrate.needed_version()
+    assert schema_version.found_version(db) == schema_version.needed_version()
     db.close()
+
+
+def test_the_version_needed_is_the_last_that_alembic_knows() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema_version.MIGRATIONS))
+    assert schema_version.needed_version() == ScriptDirectory.from_config(config).get_current_head()
 
 
 def test_migrating_again_changes_nothing(empty_url: str) -> None:
@@ -91,8 +99,8 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
 def test_a_database_without_a_schema_is_refused_with_the_mend(empty_url: str) -> None:
     db = open_database(empty_url)
     with pytest.raises(WrongSchema, match=r"no schema yet.*trimtab migrate"):
-        migrate.require_current(db)
-    assert migrate.found_version(db) is None
+        schema_version.require_current(db)
+    assert schema_version.found_version(db) is None
     db.close()
 
 
@@ -101,8 +109,8 @@ def test_a_database_of_another_version_is_refused(empty_url: str, version: str) 
     migrate.upgrade(empty_url)
     db = open_database(empty_url)
     db.write(lambda tx: tx.execute("UPDATE alembic_version SET version_num = :version", version=version))
-    with pytest.raises(WrongSchema, match=f"schema {version}.*needs {migrate.needed_version()}"):
-        migrate.require_current(db)
+    with pytest.raises(WrongSchema, match=f"schema {version}.*needs {schema_version.needed_version()}"):
+        schema_version.require_current(db)
     db.close()
 
 
@@ -113,7 +121,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(empty_url: str) -> None:
     with pytest.raises(Exception, match="freezes"):
         migrate.upgrade(empty_url)
     assert tables(db) <= {"freezes", "alembic_version"}
-    assert migrate.found_version(db) is None
+    assert schema_version.found_version(db) is None
     db.write(lambda tx: tx.execute("DROP TABLE freezes"))
     migrate.upgrade(empty_url)
     assert tables(db) == TABLES
@@ -145,7 +153,7 @@ def test_two_processes_that_migrate_at_once_leave_a_current_database(empty_url: 
     ]
     failures = [process.communicate(timeout=60)[1] for process in processes]
     db = open_database(empty_url)
-    migrate.require_current(db)
+    schema_version.require_current(db)
     assert tables(db) == TABLES
     db.close()
     assert failures == ["", ""]
@@ -213,18 +221,18 @@ def old_url(empty_url: str) -> str:
 def test_the_old_rows_are_of_every_table_there_was(old_url: str) -> None:
     """The measure of the tests below."""
     db = open_database(old_url)
-    assert migrate.found_version(db) == "0001"
+    assert schema_version.found_version(db) == "0001"
     assert tables(db) == {*version_0001.ROWS, "alembic_version"}
     assert all(version_0001.ROWS.values())
     with pytest.raises(WrongSchema, match="schema 0001"):
-        migrate.require_current(db)
+        schema_version.require_current(db)
     db.close()
 
 
 def test_every_row_of_an_old_database_is_intact_and_what_is_new_is_empty(old_url: str) -> None:
     migrate.upgrade(old_url)
     db = open_database(old_url)
-    migrate.require_current(db)
+    schema_version.require_current(db)
     for table, rows in version_0001.ROWS.items():
         found = db.read(lambda tx, table=table: tx.rows(f"SELECT * FROM {table}"))  # type: ignore[misc] # noqa: S608 - a name of ours
         now = [version_0001.shown(dict(row)) for row in found]

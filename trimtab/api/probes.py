@@ -13,7 +13,7 @@ from trimtab.api.alpaca_errors import error_response
 from trimtab.api.front import AnyRequest, Front, FrontDesk, sub_application
 from trimtab.core.errors import BrokerDown, TrimtabError
 from trimtab.store import runs
-from trimtab.store.migrate import require_current
+from trimtab.store.schema_version import require_current
 
 
 @dataclass(slots=True)
