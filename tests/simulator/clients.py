@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple
 
 from tests.engine.desks import TENANT, targets
 from tests.simulator.market import Market
 from tests.simulator.workers import Wrong
 from trimtab.core.errors import TrimtabError
-from trimtab.core.run import Run, RunKind
+from trimtab.core.run import RunKind
 from trimtab.core.strategy import Definition, OnUpdate, Strategy
 from trimtab.database import Tx
 from trimtab.engine import actions, enrollment_actions, strategy_actions
@@ -18,7 +19,7 @@ from trimtab.engine.actions import RunRequest
 from trimtab.engine.desk import Desk
 from trimtab.engine.enrollment_actions import EnrollRequest
 from trimtab.engine.strategy_actions import StrategyChange, StrategyDraft
-from trimtab.store import freezes, runs, shards
+from trimtab.store import freezes, shards
 from trimtab.store.freezes import Freeze
 
 MOMENTS = 200
@@ -56,6 +57,14 @@ class Promises:
         for stop, begins_at in self.freezes:
             if begins_at > copied_at:
                 self.thaws.setdefault(stop.id, now)
+
+
+class OpenRun(NamedTuple):
+    """What is asked of an open run."""
+
+    id: str
+    account_id: str
+    state: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +133,7 @@ class Clients:
 
     def _do(self, name: str, action: Callable[[], None]) -> None:
         """What is refused is no harm; what was promised is kept in mind."""
-        for state in {str(run.state) for run in self.open_runs()}:
+        for state in {run.state for run in self.desk.db.read(open_runs)}:
             self.market.time.tag(f"{name} while a run is {state}")
         try:
             action()
@@ -144,7 +153,7 @@ class Clients:
         enrollment_actions.enroll(self.desk, TENANT, request)
 
     def _cancel(self) -> None:
-        found = self.open_runs()
+        found = self.desk.db.read(open_runs)
         if found:
             run = found[self.market.tape.choice("which run", len(found))]
             self.market.time.tag(f"cancel of a run that is {run.state}")
@@ -264,19 +273,21 @@ class Clients:
                 self._thaw(stop)
         self.rouse()
 
-    def open_runs(self) -> list[Run]:
-        return self.desk.db.read(
-            lambda tx: [
-                one.run for shard in shards.numbers(tx) for one in runs.open_runs(tx, shard, only=None)
-            ]
-        )
-
     def require_final(self) -> None:
         """Every run has ended by now, unless its account is held."""
         held = {*self.desk.db.read(shards.all_held), *self.desk.db.read(frozen_accounts)}
-        stuck = [run.id for run in self.open_runs() if run.account_id not in held]
+        stuck = [run.id for run in self.desk.db.read(open_runs) if run.account_id not in held]
         if stuck:
             raise Wrong("final in time", f"still open: {', '.join(stuck)}")
+
+
+def open_runs(tx: Tx) -> list[OpenRun]:
+    """In the order in which they came."""
+    rows = tx.rows(
+        """SELECT id, account_id, state FROM runs
+           WHERE state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING') ORDER BY seq"""
+    )
+    return [OpenRun(row["id"], row["account_id"], row["state"]) for row in rows]
 
 
 def frozen_accounts(tx: Tx) -> set[str]:

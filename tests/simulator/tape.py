@@ -7,11 +7,17 @@ choice is always the harmless one: a tape that says nothing is a good day.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 from zlib import crc32
 
 PER_MILLE = 1000
 _MASK = 2**64 - 1
+
+
+@cache
+def _code(label: str) -> int:
+    return crc32(label.encode()) * 0xD1B54A32D192ED03
 
 
 class Source(Protocol):
@@ -30,7 +36,7 @@ class Seed:
 
     def value(self, label: str, number: int, *, ways: int) -> int:
         # SplitMix64, which spreads neighbouring numbers over all bits.
-        state = (self.seed * 0x9E3779B97F4A7C15 + crc32(label.encode()) * 0xD1B54A32D192ED03 + number) & _MASK
+        state = (self.seed * 0x9E3779B97F4A7C15 + _code(label) + number) & _MASK
         state = ((state + 0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
