@@ -39,7 +39,7 @@ OVERTAKEN = "restored from a backup: the broker went on, and the account is not 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """An order that the broker has and this database had forgotten."""
+    """An order that the broker has and this database had forgotten, or was about to send."""
 
     case: Case
     order: Order
@@ -73,8 +73,8 @@ def reconcile(turn: Turn) -> Effects[bool]:
 
 
 def _look_for(turn: Turn, planned: Sequence[Case]) -> Effects[list[_Found]]:
-    """Ask the broker for an order of every leg that has none here."""
-    wanted = {o.client_order_id: (case, o) for case in planned for o in _missing(case, turn.now)}
+    """Ask the broker for an order of every leg that has none here, or only an intent."""
+    wanted = {o.client_order_id: (case, o) for case in planned for o in _perhaps_sent(case, turn.now)}
     shown = yield from _lookup([order for _, order in wanted.values()])
     return [
         _Found(case=wanted[key][0], order=wanted[key][1], report=report)
@@ -89,12 +89,17 @@ def _lookup(wanted: Sequence[Order]) -> Effects[dict[str, OrderReport]]:
     return (yield from ask(question))
 
 
-def _missing(case: Case, now: datetime) -> Iterator[Order]:
+def _perhaps_sent(case: Case, now: datetime) -> Iterator[Order]:
+    """At their legs' full amounts. An intent of this database may have been taken back since, and have left
+    later for another amount.
+    """
     assert case.plan is not None, "only planned runs have legs"
+    meant = {order.leg: order.sent_at for order in case.orders if order.state is OrderState.SENDING}
     known = {order.leg for order in case.orders} | {skip.leg for skip in case.skips}
     for leg in case.plan.legs:
-        if leg.number not in known:
-            yield intent(case.run, leg, plan=case.plan, notional=leg.notional, now=now)
+        if leg.number in meant or leg.number not in known:
+            sent_at = meant.get(leg.number, now)
+            yield intent(case.run, leg, plan=case.plan, notional=leg.notional, now=sent_at)
 
 
 def _carried_out(turn: Turn, queued: Sequence[Case]) -> Effects[set[str]]:
@@ -141,6 +146,7 @@ def _store(tx: Tx, turn: Turn, forgotten: Sequence[_Found], *, carried_out: set[
     applied = runs.change(tx, changes, turn.now)
     ours = [found for found in forgotten if found.case.run.id in applied]
     intents = [_as_sent(found) for found in ours]
+    orders.take_back(tx, turn.shard, [order.client_order_id for order in intents])
     orders.insert_intents(tx, turn.shard, epoch=turn.epoch, intents=intents)
     given_up = {found[0].case.run.id: _too_late(found) for found in by_run.values() if _has_bought(found)}
     orders.insert_skips(tx, turn.shard, {key: skips for key, skips in given_up.items() if key in applied})
