@@ -152,8 +152,7 @@ class Worker:
         assert self.effect is not None, "somebody is at work"
         market, time = self.market, self.market.time
         perform_it = partial(self._perform, self.life)
-        times = MORE_OFTEN if self.label in TENDER else 1
-        if market.happens("pause", f"pause before {self.label}", times=times):
+        if market.happens("pause", f"pause before {self.label}", times=self._tenderness):
             time.tag(f"pause before {self.label}")
             pause = timedelta(seconds=PAUSES_S[market.tape.choice("pause by", len(PAUSES_S))])
             time.at(min(time.now + pause, market.calm_at), perform_it)
@@ -170,8 +169,7 @@ class Worker:
         if self.market.time.now < self.sleeps_until:
             self.market.time.at(self.sleeps_until, partial(self._perform, life))
             return
-        times = MORE_OFTEN if self.label in TENDER else 1
-        if self.market.happens("crash", f"crash before {self.label}", times=times):
+        if self.market.happens("crash", f"crash before {self.label}", times=self._tenderness):
             self.die()
             return
         if self.market.happens("meanwhile", f"meanwhile {self.label}"):
@@ -191,6 +189,13 @@ class Worker:
         else:
             self.market.time.write(self.name, self.label)
             self._advance(lambda: effects.send(answer))
+
+    @property
+    def _tenderness(self) -> int:
+        """How many times as often as elsewhere it dies or is paused here."""
+        if self.outcomes:
+            return IN_THE_MIDDLE
+        return MORE_OFTEN if self.label in TENDER else 1
 
     def _do(self, effect: Effect) -> Any:
         do = partial(perform, effect, self.desk.db, broker=self.desk.broker)
@@ -305,6 +310,8 @@ TENDER = frozenset(
 )
 """Where a death or a pause hurts most; it comes more often there."""
 MORE_OFTEN = 4
+IN_THE_MIDDLE = 8
+"""Of a sending, when some of its orders have left."""
 
 
 def label_of(effect: Effect) -> str:

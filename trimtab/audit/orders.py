@@ -19,6 +19,10 @@ from trimtab.store.evidence import StoredOrder
 
 # Stated again and not imported: an id that changed its making would order everything anew.
 ORDER_NAMESPACE = UUID("6f1d6c1e-5c55-4f0e-9d4a-7a1f5f0d8b21")
+# What a real broker may spend of an order for one dollar: it sizes it in shares at one price, rounds them,
+# and executes them at another price, a moment later. Beyond that the account is frozen (ADR 0012).
+OVERSPENT = Decimal("1.01")
+CENT = Decimal("0.01")
 
 
 def name(order: StoredOrder) -> str:
@@ -256,14 +260,19 @@ def _fills_add_up(order: StoredOrder, archive: Archive, *, tally: Tally) -> None
         )
     if order.quantity is not None and order.filled_quantity > order.quantity:
         tally.fail(f"{name(order)} filled {plain(order.filled_quantity)} of {plain(order.quantity)} shares")
-    if order.notional is not None and order.filled_value > order.notional:
+    if order.notional is not None and order.filled_value > order.notional * OVERSPENT + CENT:
         tally.fail(f"{name(order)} filled ${plain(order.filled_value)} of ${plain(order.notional)}")
     if order.state == "FILLED" and order.quantity is not None and order.filled_quantity < order.quantity:
         tally.fail(f"{name(order)} is FILLED with {plain(order.filled_quantity)} of {plain(order.quantity)}")
 
 
 def broker_executes_once(both: Comparison, tally: Tally) -> None:
-    """I9: execution ids are unique at the broker."""
+    """I9: execution ids are unique at the broker, and a broker with a ledger spends no more than ordered."""
+    for found in both.orders.values():
+        spent = sum(((each.quantity or ZERO) * (each.price or ZERO) for each in found.executions), ZERO)
+        if found.first.notional is not None and spent > found.first.notional:
+            ordered = f"${plain(spent)} of ${plain(found.first.notional)}"
+            tally.fail(f"order {found.client_order_id} executed {ordered} at the broker")
     seen: set[str | None] = set()
     for entry in both.ledger.entries:
         if entry.kind == "executed":

@@ -320,14 +320,22 @@ def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | Non
     return Finish(
         state=state,
         adjusted=completed and _is_adjusted(facts, plan),
-        reason=run.reason or _reason(state),
+        reason=run.reason or _reason(state, facts, plan),
         rebalanced=completed and full and plan.equity > 0,
         hold=hold,
     )
 
 
-def _reason(state: RunState) -> str | None:
-    return "the deadline passed before all orders were done" if state is RunState.TIMED_OUT else None
+def _reason(state: RunState, facts: Facts, plan: Plan) -> str | None:
+    """What neither the orders nor the skips of the run tell."""
+    if state is RunState.TIMED_OUT:
+        return "the deadline passed before all orders were done"
+    if state is not RunState.COMPLETED:
+        return None
+    if plan.short:
+        return "less could be sold than was asked for"
+    left = _left_over(facts, plan)
+    return f"its buys are ${plain(left)} smaller than planned: there was less to spend" if left else None
 
 
 def _is_exceeded(order: Order) -> bool:
@@ -335,16 +343,18 @@ def _is_exceeded(order: Order) -> bool:
 
 
 def _is_adjusted(facts: Facts, plan: Plan) -> bool:
-    """Whether something was skipped, refused or left over.
-
-    Buys that shrank with the market count once together they would have made an order of their own.
-    """
+    """Whether something was skipped, refused or left over."""
     if plan.short or any(True for _ in chain(plan.skips, facts.skips)):
         return True
     if any(order.state is not OrderState.FILLED or _is_exceeded(order) for order in facts.orders):
         return True
+    return _left_over(facts, plan) > 0
+
+
+def _left_over(facts: Facts, plan: Plan) -> Decimal:
+    """The dollars by which the buys shrank; nothing while together they would not have made an order."""
     planned = {leg.number: leg.notional for leg in plan.buys}
     left = sum(
         ((planned[o.leg] or ZERO) - (o.notional or ZERO) for o in facts.orders if o.side is Side.BUY), ZERO
     )
-    return left >= plan.min_notional
+    return left if left >= plan.min_notional else ZERO
