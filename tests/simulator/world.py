@@ -91,10 +91,10 @@ class SimulatedWorld:
                 return False
         if self.market.weather.rate("fill after cancel") and self.db.read(is_watched):
             return False
-        under_way, held, given_up = self.db.read(what_waits)
-        if under_way or given_up.keys() & self.market.placed.keys():
+        under_way, held, in_doubt = self.db.read(what_waits)
+        if under_way or in_doubt.keys() & self.market.placed.keys():
             return False
-        lost = set() if self.broker.traits.drops_duplicates else set(given_up.values())
+        lost = set() if self.broker.traits.drops_duplicates else set(in_doubt.values())
         return held <= lost
 
     def _plan_misfortunes(self) -> None:
@@ -251,7 +251,7 @@ def what_is_open(tx: Any) -> list[str]:
 
 def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
     """The accounts with a run that is under way, those that are held, whose runs have to wait, and the
-    orders that were given up, with their accounts.
+    orders that were given up or have surfaced and still work, with their accounts.
     """
     rows = tx.rows(
         """SELECT account_id, COALESCE(held, (
@@ -261,11 +261,11 @@ def what_waits(tx: Any) -> tuple[set[str], set[str], dict[str, str]]:
                AND r.state IN ('QUEUED', 'PLANNED', 'SELLING', 'BUYING'))"""
     )
     held = {row["account_id"] for row in rows if row["held"] is not None}
-    given_up = tx.rows("SELECT client_order_id, account_id FROM orders WHERE state = 'ABANDONED'")
+    in_doubt = tx.rows("SELECT client_order_id, account_id FROM orders WHERE state IN ('ABANDONED', 'OPEN')")
     return (
         {row["account_id"] for row in rows} - held,
         held,
-        {row["client_order_id"]: row["account_id"] for row in given_up},
+        {row["client_order_id"]: row["account_id"] for row in in_doubt},
     )
 
 
