@@ -16,13 +16,14 @@ from functools import partial
 from trimtab.brokers.broker import Account, Broker, OrderReport
 from trimtab.core.decide import intent, skip
 from trimtab.core.doubt import disagreement, traded
+from trimtab.core.errors import BrokerDown
 from trimtab.core.money import ZERO
 from trimtab.core.run import Order, OrderState, RunState, Side, order_id
 from trimtab.core.skip import Skip, SkipReason
 from trimtab.database import Tx
 from trimtab.engine import reports
 from trimtab.engine.cases import Case, open_cases
-from trimtab.engine.desk import Effects, ask, read
+from trimtab.engine.desk import Effects, ask, ask_each, read
 from trimtab.engine.turn import Turn
 from trimtab.store import holdings, orders, restores, runs
 from trimtab.store.runs import Change
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 # A copy may be older than the mirror's first look at an account, which may have sold all that it held since:
 # as many legs are asked for as hardly any account has positions.
 _PERHAPS_HELD = {f"position {n}" for n in range(50)}
+# Of a question about many orders, in one turn; then the shard waits for another.
+TRIES_MAX = 5
 
 CARRIED_OUT = "restored from a backup: the broker has orders of this run that this database has forgotten"
 OVERTAKEN = "restored from a backup: the broker went on, and the account is not what this run left it"
@@ -75,18 +78,32 @@ def reconcile(turn: Turn) -> Effects[bool]:
 def _look_for(turn: Turn, planned: Sequence[Case]) -> Effects[list[_Found]]:
     """Ask the broker for an order of every leg that has none here, or only an intent."""
     wanted = {o.client_order_id: (case, o) for case in planned for o in _perhaps_sent(case, turn.now)}
-    shown = yield from _lookup([order for _, order in wanted.values()])
+    shown = yield from _looked_up([order for _, order in wanted.values()])
     return [
         _Found(case=wanted[key][0], order=wanted[key][1], report=report)
         for key, report in sorted(shown.items())
     ]
 
 
-def _lookup(wanted: Sequence[Order]) -> Effects[dict[str, OrderReport]]:
-    def question(broker: Broker) -> dict[str, OrderReport]:
-        return broker.lookup(wanted) if wanted else {}
+def _looked_up(wanted: Sequence[Order]) -> Effects[dict[str, OrderReport]]:
+    """What the broker has of these; each that cannot be asked about is asked about again, for one answer that
+    is missing would leave everything frozen.
+    """
+    shown: dict[str, OrderReport] = {}
+    left = tuple(wanted)
+    tries = 0
+    while left and tries < TRIES_MAX:
+        tries += 1
+        found, missing = yield from ask_each(partial(_lookup, wanted=left))
+        shown |= found
+        left = tuple(order for order in left if order.client_order_id in missing)
+    if left:
+        raise BrokerDown(f"the broker does not say what it has of {len(left)} orders")
+    return shown
 
-    return (yield from ask(question))
+
+def _lookup(broker: Broker, wanted: Sequence[Order]) -> dict[str, OrderReport]:
+    return broker.lookup(wanted)
 
 
 def _perhaps_sent(case: Case, now: datetime) -> Iterator[Order]:
@@ -113,7 +130,7 @@ def _carried_out(turn: Turn, queued: Sequence[Case]) -> Effects[set[str]]:
         row = rows.get(case.run.account_id)
         held = _PERHAPS_HELD if row is None else set(mirror.block.holdings(row).positions)
         wanted += [_of_any_leg(case, leg, now=turn.now) for leg in range(len({*case.weights.assets, *held}))]
-    shown = yield from _lookup(wanted)
+    shown = yield from _looked_up(wanted)
     return {order.run_id for order in wanted if order.client_order_id in shown}
 
 
