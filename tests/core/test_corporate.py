@@ -200,6 +200,7 @@ GATED: list[tuple[list[CorporateAction], bool, bool]] = [
     ([NEW_NAME], False, True),
     ([PAID], False, True),
     ([split("2", symbol="B")], True, False),
+    ([NEW_NAME, split("2", symbol="B")], False, False),
 ]
 
 

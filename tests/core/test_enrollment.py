@@ -315,6 +315,12 @@ UNDECIDED: list[tuple[str, dict[str, Any], Reason, str]] = [
         NO_PRICE,
         "no current price for OLD",
     ),
+    (
+        "a line that is held and frozen has no price",
+        {"frozen": frozenset({"TLT"}), "prices": decimals({"SPY": "500"})},
+        NO_PRICE,
+        "no current price for TLT",
+    ),
     ("two prices are missing", {"prices": {}}, NO_PRICE, "no current price for SPY, TLT"),
     ("nothing is held", {"holdings": holdings("0")}, HOLDS_NOTHING, "the account holds nothing"),
     (
@@ -478,6 +484,11 @@ def test_free_cash_is_what_lies_above_the_cash_target_and_the_buffer(
 ) -> None:
     at = standing(weights=wanted, holdings=holdings(cash, SPY=invested), prices=decimals({"SPY": "1"}))
     assert free_cash(at, Decimal(buffer)) == Decimal(free)
+
+
+def test_a_frozen_line_above_its_target_makes_no_cash_free() -> None:
+    at = standing(frozen=frozenset({"SPY"}), holdings=holdings("100", SPY="20", TLT="10"))
+    assert free_cash(at, Decimal(0)) == 100
 
 
 @pytest.mark.parametrize(

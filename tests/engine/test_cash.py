@@ -172,6 +172,15 @@ def test_a_withdrawal_of_more_than_was_raised_leaves_nothing_set_aside(world: Wo
     assert aside(world) == 0
 
 
+def test_withdrawals_that_are_seen_together_all_count(world: World) -> None:
+    ann(world)
+    liquidate(world, "1000")
+    world.transfer("ann", "-400")
+    world.transfer("ann", "-600")
+    world.settle()
+    assert aside(world) == 0
+
+
 def test_money_that_comes_is_not_set_aside(sqlite_site: SqliteSite) -> None:
     with new_world(sqlite_site, INVESTING) as world:
         ann(world)
@@ -218,6 +227,23 @@ def test_a_full_rebalance_that_was_canceled_before_its_plan_takes_nothing_back(w
     world.at("2026-03-02 18:00")
     world.cancel(world.request("ann"))
     world.settle()
+    assert aside(world) == 1000
+
+
+def test_a_full_rebalance_that_is_canceled_while_it_is_planned_takes_nothing_back(world: World) -> None:
+    ann(world)
+    liquidate(world, "1000")
+    run = world.request("ann")
+    asked: list[str] = []
+
+    def at(name: str) -> None:
+        asked.append(name)
+        if asked.count("prices") == 2:  # the sweep's, then the plan's
+            world.cancel(run)
+
+    world.broker.before = at
+    world.settle()
+    assert world.run(run.id).state is RunState.CANCELED
     assert aside(world) == 1000
 
 

@@ -4,14 +4,16 @@ SPY costs $400, TLT $100, GLD $200. ann has $10,000: sell 25 GLD, buy SPY for $2
 """
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from tests.engine.brokers import Rates
-from tests.engine.desks import World
+from tests.engine.desks import MONDAY, World
 from trimtab.brokers.paper_orders import read_orders
 from trimtab.core.run import Order, OrderState, Run
+from trimtab.engine.cases import Seen
 from trimtab.store import orders
 
 
@@ -30,6 +32,12 @@ def sent(world: World, run: Run) -> dict[str, Order]:
 def settle_later(world: World, seconds: float) -> None:
     world.clock.forward(seconds)
     world.settle()
+
+
+def test_prices_are_as_old_as_the_oldest_of_them() -> None:
+    seen = Seen(asked_at={"SPY": MONDAY, "TLT": MONDAY - timedelta(minutes=5)})
+    assert seen.prices_age(["SPY", "TLT"], MONDAY) == timedelta(minutes=5)
+    assert seen.prices_age(["SPY"], MONDAY) == timedelta(0)
 
 
 def test_a_sale_whose_price_fell_while_it_worked_is_canceled(world: World) -> None:
