@@ -170,7 +170,7 @@ class RunOut(msgspec.Struct, kw_only=True):
     initiated_from: Initiator
     initiated_by: Initiator
     status: Annotated[str, _text(enum=list(STATUSES))]
-    reason: str | None
+    reason: Annotated[str | None, _text(description="What its orders do not tell of how it ended.")]
     account_id: Uuid
     portfolio_id: Uuid
     weights: list[WeightOut]
