@@ -17,6 +17,8 @@ from trimtab.brokers.alpaca import AlpacaBroker
 from trimtab.brokers.alpaca_budget import Budget
 from trimtab.brokers.alpaca_calls import Access, Calls
 from trimtab.core.rates import Window
+from trimtab.core.run import RunKind
+from trimtab.core.strategy import BandKind, DriftBand
 from trimtab.store import budgets
 from trimtab.store.evidence import read_evidence
 
@@ -76,6 +78,22 @@ def test_accounts_come_to_their_targets_at_a_broker_that_is_not_ours(site: Site)
         first = next(order for order in server.orders.values() if order.account_id == "ann")
         assert (first.symbol, first.side) == ("GLD", "sell")
         require_sound(world)
+
+
+def test_what_was_withdrawn_where_nobody_tells_of_it_is_not_missed_at_the_targets(site: Site) -> None:
+    """$10,000, of which $1,000 are raised and leave: $5,400 and $3,600 of $9,000 are right."""
+    with at_alpaca(site) as (world, server):
+        server.open_account("ann", "10000")
+        drift = DriftBand(kind=BandKind.ABSOLUTE, percent=Decimal(5))
+        world.enroll("ann", world.strategy(drift, SPY="60", TLT="40"))
+        world.settle()
+        world.request("ann", RunKind.PARTIAL_LIQUIDATION, amount="1000")
+        world.settle()
+        server.accounts["ann"].cash -= 1000
+        for day in ("2026-03-03", "2026-03-04"):
+            world.settle_on(day)
+        assert world.slots("ann") == ["enrollment", "api"]
+        assert weights(server, "ann") == {"SPY": 60, "TLT": 40}
 
 
 def test_partial_fills_add_up(site: Site) -> None:

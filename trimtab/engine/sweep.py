@@ -24,6 +24,7 @@ from trimtab.core.enrollment import (
     queued_run,
 )
 from trimtab.core.evaluation import Reason
+from trimtab.core.money import ZERO
 from trimtab.core.plan import Holdings
 from trimtab.core.run import Run
 from trimtab.core.strategy import Strategy
@@ -80,11 +81,15 @@ class _Exactly:
     enrolled: Mapping[str, Enrollment]
 
     def holdings(self, row: int) -> Holdings:
-        """The exact holdings of one account, without what was set aside."""
+        """The exact holdings of one account, without what was set aside and is still there: not every broker
+        tells of a withdrawal.
+        """
         block = self.world.valued.block
         held = block.holdings(row)
         aside = self.set_aside.get(block.account_ids[row])
-        return held if aside is None else Holdings(cash=held.cash - aside, positions=held.positions)
+        if aside is None:
+            return held
+        return Holdings(cash=held.cash - min(aside, max(held.cash, ZERO)), positions=held.positions)
 
 
 def sweep(turn: Turn) -> Effects[None]:
