@@ -34,7 +34,7 @@ from tests.core.examples import (
     weights,
 )
 from trimtab.core.decide import UNVALUED_POLL, decide
-from trimtab.core.doubt import POSITIONS_GRACE, Traded
+from trimtab.core.doubt import CASH_GRACE, POSITIONS_GRACE, Traded
 from trimtab.core.plan import Holdings, Leg, Plan
 from trimtab.core.run import Order, OrderState, RunKind, RunState, Side, order_id
 from trimtab.core.sessions import Window
@@ -165,8 +165,7 @@ def test_a_plan_is_stored_with_its_deadline_before_anything_is_sent() -> None:
 # What the account's last run has traded: two A, of ten, just now.
 
 JUST_SOLD = Traded(plan=plan(), orders=(SOLD,), changed_at=START)
-# A run before it sold what it has bought back, with that much cash at its beginning.
-AGAIN = replace(JUST_SOLD, earlier=frozenset(map(Decimal, ("60", "260.03", "259.99"))))
+CASH_LATE = "the broker shows $300, our fills make it $260"
 NOT_SHOWN = "the broker shows 10 A, our fills make it 8"
 TOO_NEW = Wait(START + timedelta(seconds=5), NOT_SHOWN)
 
@@ -176,19 +175,44 @@ AFTER_ANOTHER: list[tuple[str, Traded | None, Holdings, datetime, Step | None]] 
     ("the account shows it", JUST_SOLD, holdings("260", A="8", B="2"), START, None),
     ("the account does not show it", JUST_SOLD, BEFORE, START, TOO_NEW),
     (
-        "the account shows the shares of now and the cash of before: sold, and bought again for more",
-        AGAIN,
-        holdings("260.03", A="8", B="2"),
+        "it shows the shares of now and other cash",
+        JUST_SOLD,
+        holdings("300", A="8", B="2"),
         START,
-        Wait(START + timedelta(seconds=5), "the broker shows $260.03, our fills make it $260"),
+        Wait(START + timedelta(seconds=5), CASH_LATE),
     ),
-    ("that too has its minute", AGAIN, holdings("260.03", A="8", B="2"), START + MINUTE, None),
-    ("brokers round each execution to cents", AGAIN, holdings("259.99", A="8", B="2"), START, None),
-    ("any other cash has come without our knowledge", AGAIN, holdings("300", A="8", B="2"), START, None),
     (
-        "what is known to have gone is gone",
-        replace(AGAIN, moved=Decimal("0.03")),
-        holdings("260.03", A="8", B="2"),
+        "also at the last moment",
+        JUST_SOLD,
+        holdings("300", A="8", B="2"),
+        START + CASH_GRACE - MICROSECOND,
+        Wait(START + CASH_GRACE, CASH_LATE),
+    ),
+    (
+        "then the cash has come without our knowledge",
+        JUST_SOLD,
+        holdings("300", A="8", B="2"),
+        START + CASH_GRACE,
+        None,
+    ),
+    (
+        "a thousandth and a cent are fees and rounding",
+        JUST_SOLD,
+        holdings("259.79", A="8", B="2"),
+        START,
+        None,
+    ),
+    (
+        "and no more",
+        JUST_SOLD,
+        holdings("259.78", A="8", B="2"),
+        START,
+        Wait(START + timedelta(seconds=5), "the broker shows $259.78, our fills make it $260"),
+    ),
+    (
+        "what is known to have come has come",
+        replace(JUST_SOLD, moved=frozenset(map(Decimal, ("0", "40")))),
+        holdings("300", A="8", B="2"),
         START,
         None,
     ),
@@ -441,6 +465,16 @@ def test_the_smallest_order_of_a_run_is_the_one_it_was_planned_with() -> None:
     less = decide(run(), facts(plan=made, basis=looked(holdings("56.99"))), now=START)
     assert isinstance(less, Submit)
     assert (less.orders, [given.reason for given in less.skips]) == ((), [SkipReason.INSUFFICIENT_CASH])
+
+
+def test_buys_wait_for_cash_that_does_not_show_the_sells() -> None:
+    """And not for ever: then it has gone elsewhere."""
+    stale = facts(orders=(SOLD,), basis=looked(holdings("60", A="8", B="2")))
+    why = "the broker shows $60, our fills make it $260"
+    assert decide(run(SELLING), stale, now=START) == Wait(START + timedelta(seconds=5), why)
+    step = decide(run(SELLING), stale, now=START + CASH_GRACE)
+    assert isinstance(step, Submit)
+    assert sum(order.notional or 0 for order in step.orders) <= 60
 
 
 # The gate.

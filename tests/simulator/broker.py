@@ -6,7 +6,7 @@ once, late or never; what was sent and not answered is `Unknown`, and may still 
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache, cached_property
@@ -34,6 +34,7 @@ from trimtab.core.run import Order
 NAME = "simulated"
 LOOKUP_LATE_S = 1.5
 ACCOUNT_LATE_S = (4, 1, 12, 25)
+CASH_LATE_S = (2, 1, 4, 12)
 
 
 @dataclass(kw_only=True)
@@ -70,7 +71,12 @@ class SimulatedBroker:
         if self.market.happens("account late"):
             late = ACCOUNT_LATE_S[self.market.tape.choice("account late by", len(ACCOUNT_LATE_S))]
             return self.market.late_account(account_id, timedelta(seconds=late))
-        return self.market.account(self.market.books[account_id])
+        present = self.market.account(self.market.books[account_id])
+        if self.market.happens("cash late"):
+            late = CASH_LATE_S[self.market.tape.choice("cash late by", len(CASH_LATE_S))]
+            before = self.market.late_account(account_id, timedelta(seconds=late)).holdings
+            return replace(present, holdings=replace(present.holdings, cash=before.cash))
+        return present
 
     def assets(self, symbols: Collection[str]) -> dict[str, Asset]:
         self._begin("assets", symbols)

@@ -91,7 +91,7 @@ def nothing_is_ordered_that_cannot_be_paid(conduct: Conduct) -> Iterator[str]:
     """The broker refuses no order for want of cash or shares, unless cash has just gone elsewhere."""
     if conduct.surfaces or conduct.faults & ODD:
         return
-    late = conduct.faults & (UNSTEADY | {"account late", "request late"})
+    late = conduct.faults & (UNSTEADY | {"account late", "cash late", "request late"})
     for sending in conduct.sendings:
         order = conduct.orders.get(sending.client_order_id)
         if not sending.outcome.startswith("insufficient") or order is None:

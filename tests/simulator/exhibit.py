@@ -50,7 +50,7 @@ def unmirrored(desk: Desk, market: Market) -> Iterator[tuple[str, str]]:
     """Accounts that a last evaluation, on a quiet day, does not see as they are: between runs the broker is
     right (decisions page, 28). An account that was shown late stays as it was shown until it changes again.
     """
-    if market.weather.rate("account late"):
+    if market.weather.rate("account late") or market.weather.rate("cash late"):
         return
     for shard in desk.db.read(shards.numbers):
         turn = drive(take_turn(desk, shard), desk)

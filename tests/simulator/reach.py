@@ -30,7 +30,9 @@ CRASHES = (
     state("crash in the middle of sending sells", "crash in sells"),
     state("crash in the middle of sending buys", "crash in buys"),
     state("crash between a send and the record of its answer", "crash before what became of orders"),
-    state("crash before unsent intents are taken back", "crash before taking intents back"),
+    state(
+        "crash before unsent intents are taken back", "crash before taking intents back", profile="nodedup"
+    ),
     state("crash before a question about orders", "crash before a question about orders"),
     state("crash before a look at the account", "crash before a look at accounts"),
     state("crash before the end of runs is stored", "crash before the end of runs"),
@@ -98,6 +100,7 @@ FILLS = (
     state("an older report is told", "older report"),
     state("executions are doubled and change places", "shuffled executions"),
     state("an account is shown as it was", "account shown as it was"),
+    state("cash is shown later than positions", "cash late"),
     state("an order is refused: the account may not trade", "refused: account is not active"),
 )
 OUTAGES = (

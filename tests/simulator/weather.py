@@ -41,6 +41,7 @@ FAULTS: Mapping[str, tuple[int, ...]] = {
     "older report": MILD,
     "shuffled executions": MILD,
     "account late": (0, 0, 0, 300),
+    "cash late": (0, 0, 0, 300),
     "lookup late": MILD,
     "account blocked": SOMETIMES,
     "price gone": SOMETIMES,
@@ -195,7 +196,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             name="money",
             rates={
-                **dict.fromkeys([*sorted(UNSTEADY), "account late", "request late"], (0,)),
+                **dict.fromkeys([*sorted(UNSTEADY), "account late", "cash late", "request late"], (0,)),
                 "transfers": (900,),
                 "slippage": (1000,),
                 "slow fills": (1000,),
@@ -205,7 +206,11 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             name="steady",
-            rates={**dict.fromkeys(sorted(UNSTEADY), (0,)), "account late": (0, 300, 600)},
+            rates={
+                **dict.fromkeys(sorted(UNSTEADY), (0,)),
+                "account late": (0, 300, 600),
+                "cash late": (0, 300, 600),
+            },
             workers=(1,),
         ),
         # Nobody is at work when the market closes, and the deadline of every run passes.

@@ -79,18 +79,20 @@ def adjustment(ref: str, amount: str, *, account_id: str = "ann", at: datetime =
     return Adjustment(ref=ref, account_id=account_id, amount=Decimal(amount), at=at, version=1)
 
 
-def test_what_moved_since_a_plan_is_what_came_and_went_in_its_account_from_then_on(db: Database) -> None:
+def test_what_moved_since_a_plan_came_after_it_or_was_known_to_it_already(db: Database) -> None:
     made = [insert_run(db, id=str(n), account_id=account_id) for n, account_id in enumerate(("ann", "bob"))]
     db.write(lambda tx: orders.insert_plans(tx, 1, {run.id: plan() for run in made}, now=LATER))
     moved = [
         adjustment("before", "1000", at=NOON),
-        adjustment("with it", "0.10"),
+        adjustment("a", "0.10"),
+        adjustment("b", "0.03"),
         adjustment("later", "-5", at=LATER + timedelta(days=1)),
         adjustment("elsewhere", "7", account_id="cat"),
     ]
     db.write(lambda tx: holdings.insert_adjustments(tx, 1, "paper", adjustments=moved))
     ids = [run.id for run in made]
-    assert db.read(lambda tx: holdings.moved_since_plan(tx, 1, ids)) == {"0": Decimal("-4.9")}
+    found = db.read(lambda tx: holdings.moved_since_plan(tx, 1, ids))
+    assert found == {"0": frozenset(map(Decimal, ("0", "-5", "-4.97", "-4.87")))}
     assert db.read(lambda tx: holdings.moved_since_plan(tx, 1, [])) == {}
 
 

@@ -219,17 +219,6 @@ def ended(db: Database, run_id: str, *, cash: str, at: datetime, account_id: str
     db.write(lambda tx: runs.change(tx, [Change(run=made, state=RunState.CANCELED)], at))
 
 
-def test_the_cash_before_a_run_is_that_of_the_plans_that_ended_lately(db: Database) -> None:
-    ended(db, "long ago", cash="1", at=NOON)
-    ended(db, "before", cash="2.50", at=LATER)
-    ended(db, "just before", cash="3", at=LATER)
-    ended(db, "elsewhere", cash="4", at=LATER, account_id="bob")
-    ended(db, "last", cash="5", at=LATER)
-    found = db.read(lambda tx: orders.cash_before(tx, 1, ["last", "elsewhere"], since=LATER))
-    assert found == {"last": {Decimal("2.5"), Decimal(3)}, "elsewhere": set()}
-    assert db.read(lambda tx: orders.cash_before(tx, 1, [], since=NOON)) == {}
-
-
 def test_skips_come_back_and_those_of_the_plan_come_first(with_run: Database) -> None:
     late = skip(1, SkipReason.PRICE_MOVED)
     with_run.write(lambda tx: orders.insert_plans(tx, 1, {"run": plan()}, now=NOON))

@@ -14,7 +14,7 @@ from itertools import chain
 
 from trimtab.core.adoption import excess
 from trimtab.core.corporate import Split
-from trimtab.core.doubt import disagreement, doubt, open_fate, traded, unseen
+from trimtab.core.doubt import disagreement, doubt, open_fate, traded, unseen, unseen_cash
 from trimtab.core.gate import Moment, Stopped, gate
 from trimtab.core.money import ZERO, plain
 from trimtab.core.plan import Basis, Leg, Plan, make_plan
@@ -67,7 +67,8 @@ def _begin(run: Run, facts: Facts, *, now: datetime) -> Step:
     if facts.is_working:
         return Wait(now + WORKING_POLL, "an order of the account is still open at the broker")
     if facts.previous is not None:
-        late = unseen(facts.previous, facts.basis.holdings, now=now)
+        shown = facts.basis.holdings
+        late = unseen(facts.previous, shown, now=now) or unseen_cash(facts.previous, shown, now=now)
         if late is not None:
             return Wait(*late)
     unvalued = _why_unvalued(facts.basis)
@@ -179,12 +180,13 @@ def _is_done(facts: Facts, plan: Plan) -> bool:
 
 
 def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Look | Ask | Wait | None:
-    """Wait while the broker's positions do not show what its orders say, but not for ever. An execution may
-    have crossed a cancel: it shows in the order, when it is asked for once more.
+    """Wait while the broker's account does not show what its orders say, but not for ever: in its positions,
+    and in its cash if that is still to be spent or set aside. An execution may have crossed a cancel: the
+    order shows it when it is asked for once more.
     """
     if facts.basis is None:
         return Look()
-    before = traded(run, plan, orders=facts.orders, actions=facts.actions)
+    before = traded(run, plan, orders=facts.orders, actions=facts.actions, moved=facts.moved)
     cut_short = tuple(
         order.client_order_id
         for order in facts.orders
@@ -196,6 +198,8 @@ def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Lo
         # They have had their time.
         return None
     late = unseen(before, facts.basis.holdings, now=now)
+    if late is None and (run.kind is RunKind.PARTIAL_LIQUIDATION or _unsent(plan.buys, facts)):
+        late = unseen_cash(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
 
 

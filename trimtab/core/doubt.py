@@ -18,32 +18,41 @@ from trimtab.core.run import Order, OrderState, Run, Side
 # How long a broker may take to show in its positions what its orders say.
 POSITIONS_GRACE = timedelta(seconds=60)
 POSITIONS_POLL = timedelta(seconds=5)
+# And in its cash, which may also have come, or gone, without our knowledge.
+CASH_GRACE = timedelta(seconds=30)
+# What fees and the rounding of single executions may make of what was traded, besides a cent an order.
+CASH_TOLERANCE = Decimal("0.001")
+NOTHING_MOVED = frozenset({ZERO})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traded:
     """What a run began with and what became of its orders; `changed_at` is when they last changed.
 
-    `actions` are the corporate actions since, in the plan's symbols; `moved` are the dollars that came (or,
-    negative, went) without a trade since, as far as anybody knows. `earlier` is the cash that the account had
-    when those runs were planned that ended shortly before this one.
+    `actions` are the corporate actions since, in the plan's symbols; `moved` are the dollars that may have
+    come (or, negative, gone) without a trade since: more than one sum where it is not known whether the plan
+    was made before a transfer or after it.
     """
 
     plan: Plan
     orders: tuple[Order, ...]
     changed_at: datetime
     actions: tuple[CorporateAction, ...] = ()
-    moved: Decimal = ZERO
-    earlier: frozenset[Decimal] = frozenset()
+    moved: frozenset[Decimal] = NOTHING_MOVED
 
 
 def traded(
-    run: Run, plan: Plan, *, orders: Sequence[Order], actions: tuple[CorporateAction, ...] = ()
+    run: Run,
+    plan: Plan,
+    *,
+    orders: Sequence[Order],
+    actions: tuple[CorporateAction, ...] = (),
+    moved: frozenset[Decimal] = NOTHING_MOVED,
 ) -> Traded:
     # Of the run itself only without orders: a client who cancels again and again changes the run.
     changes = [order.updated_at for order in orders if order.updated_at is not None]
     changed_at = max(changes, default=run.updated_at)
-    return Traded(plan=plan, orders=tuple(orders), changed_at=changed_at, actions=actions)
+    return Traded(plan=plan, orders=tuple(orders), changed_at=changed_at, actions=actions, moved=moved)
 
 
 def doubt(before: Traded, holdings: Holdings, *, drops_duplicates: bool) -> str | None:
@@ -95,25 +104,30 @@ def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[
     return {s: positions.get(s, ZERO) + more.get(s, ZERO) for s in {*positions, *more}}
 
 
-def old_picture(before: Traded, holdings: Holdings) -> str | None:
-    """Why what a broker shows after a run is not of now, though its positions are: what was sold was bought
-    again, and the cash is that of an earlier run's beginning. Brokers round each execution to cents.
-
-    Any other cash is right: it came, or went, without our knowledge.
+def odd_cash(before: Traded, holdings: Holdings) -> str | None:
+    """How the cash is not what it was, plus what the run traded. A broker may show cash later than positions,
+    or an old picture in which the positions are the same: what was sold has been bought again. Where nothing
+    was traded any cash is right.
     """
-    sides = [(1 if order.side is Side.SELL else -1, order.filled_value) for order in before.orders]
-    expected = before.plan.holdings.cash + before.moved + sum((sign * value for sign, value in sides), ZERO)
-    if holdings.cash not in before.earlier or abs(holdings.cash - expected) <= CENT * len(sides):
+    values = [(1 if o.side is Side.SELL else -1) * o.filled_value for o in before.orders]
+    expected = before.plan.holdings.cash + sum(values, ZERO)
+    tolerance = CASH_TOLERANCE * sum(map(abs, values), ZERO) + CENT * len(values)
+    if not any(values) or any(abs(holdings.cash - expected - moved) <= tolerance for moved in before.moved):
         return None
     return f"the broker shows ${plain(holdings.cash)}, our fills make it ${plain(expected)}"
 
 
 def unseen(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:
-    """When to look again, and what the account does not show yet; None if it shows everything, or has
+    """When to look again, and what the positions do not show yet; None if they show everything, or have
     had the time to.
     """
-    differing = disagreement(before, holdings) or old_picture(before, holdings)
-    grace_ends_at = before.changed_at + POSITIONS_GRACE
-    if differing is None or now >= grace_ends_at:
-        return None
-    return min(now + POSITIONS_POLL, grace_ends_at), differing
+    return _once_more(disagreement(before, holdings), until=before.changed_at + POSITIONS_GRACE, now=now)
+
+
+def unseen_cash(before: Traded, holdings: Holdings, *, now: datetime) -> tuple[datetime, str] | None:
+    """As unseen, for the cash."""
+    return _once_more(odd_cash(before, holdings), until=before.changed_at + CASH_GRACE, now=now)
+
+
+def _once_more(differing: str | None, *, until: datetime, now: datetime) -> tuple[datetime, str] | None:
+    return None if differing is None or now >= until else (min(now + POSITIONS_POLL, until), differing)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trimtab.core.corporate import CorporateAction
-from trimtab.core.doubt import Traded
+from trimtab.core.doubt import NOTHING_MOVED, Traded
 from trimtab.core.gate import NO_CAPS, Caps
 from trimtab.core.plan import Basis, Plan
 from trimtab.core.run import Order, RunState
@@ -28,7 +28,8 @@ class Facts:
     after that is waited for. `frozen` names the kill switch or hold that covers the account. `previous` is
     the account's last planned run, if it ended just now: for a QUEUED run, whose plan must know what was
     traded. One that traded nothing counts too, for its own plan knew what was traded before it.
-    `actions` are the corporate actions in the plan's symbols since it was made. `is_working`: whether an
+    `actions` are the corporate actions in the plan's symbols since it was made, `moved` what may have
+    come or gone since without a trade (see Traded). `is_working`: whether an
     order of the account is open at the broker, whoever sent it. `caps` bound what may be sent.
     """
 
@@ -51,6 +52,7 @@ class Facts:
     caps: Caps = NO_CAPS
     prices_age: timedelta = timedelta(0)
     actions: tuple[CorporateAction, ...] = ()
+    moved: frozenset[Decimal] = NOTHING_MOVED
 
 
 @dataclass(frozen=True, slots=True)

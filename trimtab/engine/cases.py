@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from trimtab.brokers.broker import Account, Asset
 from trimtab.core.corporate import CorporateAction, since
-from trimtab.core.doubt import POSITIONS_GRACE, Traded, traded
+from trimtab.core.doubt import NOTHING_MOVED, POSITIONS_GRACE, Traded, traded
 from trimtab.core.money import ZERO
 from trimtab.core.plan import Basis, Holdings, Plan
 from trimtab.core.preferences import Preferences
@@ -37,6 +37,7 @@ class Case:
     freezes: tuple[Freeze, ...]
     previous: Traded | None
     preferences: Preferences
+    moved: frozenset[Decimal]
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -125,6 +126,7 @@ def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetim
     plans = orders.plans(tx, shard, ids)
     placed = orders.orders(tx, shard, ids)
     given_up = orders.skips(tx, shard, ids)
+    moved = holdings.moved_since_plan(tx, shard, ids)
     followed = {one.run.strategy_id for one in found}
     heads = with_nested(tx, followed)
     weights = {strategy_id: weights_of(heads[strategy_id], heads) for strategy_id in followed}
@@ -142,6 +144,7 @@ def open_cases(tx: Tx, shard: int, *, only: Collection[str] | None, now: datetim
             freezes=tuple(f for f in frozen if f.covers(one.run.tenant_id, one.run.account_id)),
             previous=previous.get(one.run.account_id),
             preferences=heads[one.run.strategy_id].preferences.or_else(one.preferences),
+            moved=moved.get(one.run.id, NOTHING_MOVED),
         )
         for one in found
     ]
@@ -153,16 +156,13 @@ def last_traded(tx: Tx, shard: int, account_ids: Collection[str]) -> dict[str, T
 
 
 def _just_traded(tx: Tx, shard: int, account_ids: Collection[str], *, since: datetime) -> dict[str, Traded]:
-    """By account, what its last planned run has traded, if that ended not before `since`, and what tells an
-    old picture of the account from a new one.
-    """
+    """By account, what its last planned run has traded, if that ended not before `since`."""
     last = runs.last_planned(tx, account_ids)
     ended = {run.account_id: run.id for run in last if run.finished_at and run.finished_at >= since}
     found = _traded(tx, shard, [run for run in last if run.account_id in ended])
     moved = holdings.moved_since_plan(tx, shard, ended.values())
-    earlier = orders.cash_before(tx, shard, ended.values(), since=since)
     return {
-        account_id: replace(found[account_id], moved=moved.get(run_id, ZERO), earlier=earlier[run_id])
+        account_id: replace(found[account_id], moved=moved.get(run_id, NOTHING_MOVED))
         for account_id, run_id in ended.items()
     }
 
@@ -228,6 +228,7 @@ def facts_of(case: Case, seen: Seen, *, desk: Desk, window: Window, now: datetim
         prices_age=timedelta(0) if case.plan is None else seen.prices_age(case.plan.prices, now),
         is_working=account is not None and bool(account.working),
         actions=() if case.plan is None else seen.actions_since(case.plan),
+        moved=case.moved,
     )
 
 

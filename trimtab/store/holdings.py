@@ -191,8 +191,11 @@ def insert_adjustments(tx: Tx, shard: int, broker: str, *, adjustments: list[Adj
     )
 
 
-def moved_since_plan(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Decimal]:
-    """By planned run, the dollars that have come to its account, or left, without a trade since the plan."""
+def moved_since_plan(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, frozenset[Decimal]]:
+    """By planned run, the dollars that may have come to its account, or left, without a trade since the plan.
+
+    The plan may know of the first of them already: they are recorded when the mirror learns of them.
+    """
     if not run_ids:
         return {}
     rows = tx.rows(
@@ -200,11 +203,13 @@ def moved_since_plan(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, 
            FROM runs JOIN plans ON plans.shard = runs.shard AND plans.run_id = runs.id
              JOIN adjustments ON adjustments.shard = runs.shard
                AND adjustments.account_id = runs.account_id AND adjustments.at >= plans.planned_at
-           WHERE runs.shard = :shard AND runs.id IN :ids""",
+           WHERE runs.shard = :shard AND runs.id IN :ids
+           ORDER BY adjustments.at DESC, adjustments.version DESC, adjustments.ref DESC""",
         shard=shard,
         ids=list(run_ids),
     )
-    moved: dict[str, Decimal] = {}
+    sums: dict[str, list[Decimal]] = {}
     for row in rows:
-        moved[row["id"]] = moved.get(row["id"], ZERO) + Decimal(row["amount"])
-    return moved
+        found = sums.setdefault(row["id"], [ZERO])
+        found.append(found[-1] + Decimal(row["amount"]))
+    return {run_id: frozenset(found) for run_id, found in sums.items()}

@@ -31,27 +31,6 @@ def plans(tx: Tx, shard: int, run_ids: Collection[str]) -> dict[str, Plan]:
     return {row["run_id"]: plan_from(row["body"]) for row in rows}
 
 
-def cash_before(
-    tx: Tx, shard: int, run_ids: Collection[str], *, since: datetime
-) -> dict[str, frozenset[Decimal]]:
-    """By run, the dollars that its account had when others were planned that have ended since."""
-    if not run_ids:
-        return {}
-    rows = tx.rows(
-        """SELECT r.id, p.body FROM runs r
-             JOIN runs o ON o.account_id = r.account_id AND o.id <> r.id AND o.finished_at >= :since
-             JOIN plans p ON p.shard = o.shard AND p.run_id = o.id
-           WHERE r.shard = :shard AND r.id IN :ids""",
-        shard=shard,
-        ids=list(run_ids),
-        since=micros(since),
-    )
-    found: dict[str, set[Decimal]] = defaultdict(set)
-    for row in rows:
-        found[row["id"]].add(plan_from(row["body"]).holdings.cash)
-    return {run_id: frozenset(found[run_id]) for run_id in run_ids}
-
-
 _ORDER_COLUMNS = (
     "shard",
     "run_id",
