@@ -162,6 +162,16 @@ def test_a_whole_that_shrinks_later_is_a_correction() -> None:
     assert learned(known, found).filled_value == 400
 
 
+def test_a_whole_that_shrinks_to_nothing_is_a_correction() -> None:
+    """All of it was taken back, and there is no average of nothing."""
+    known = learned(SELL, report(SELL, told(filled="4", average="400")))
+    later = (OPENING + timedelta(seconds=1)).isoformat()
+    found = report(known, told("canceled", "0", None, updated_at=later))
+    assert named(found) == [(f"theirs:0:{later}", "-4 at 400")]
+    assert (found.state, found.filled) == (OrderState.CANCELED, Decimal(0))
+    assert learned(known, found).filled_value == 0
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_an_older_answer_says_nothing_new(seconds: int) -> None:
     known = replace(

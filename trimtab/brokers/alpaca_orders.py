@@ -86,6 +86,13 @@ class WireOrder:
     def is_priced(self) -> bool:
         return self.filled > 0 and self.price is not None and self.price > 0
 
+    @property
+    def whole(self) -> tuple[Decimal, Decimal] | None:
+        """Shares and dollars executed in all; None while that is not told in full."""
+        if self.filled == 0:
+            return None if STATES.get(self.status) is OrderState.FILLED else (ZERO, ZERO)
+        return None if self.price is None or self.price <= 0 else (self.filled, self.filled * self.price)
+
 
 def body_of(order: Order) -> dict[str, str]:
     """What is sent. An order that must not execute beyond a price is a limit order, with the limit
@@ -155,11 +162,12 @@ def report_of(order: Order, seen: WireOrder) -> OrderReport:
     )
     if _is_older(order, seen):
         return report
+    whole = seen.whole
     return replace(
         report,
         state=seen.state,
-        filled=seen.filled if seen.is_priced else order.filled_quantity,
-        executions=_executions(order, seen) if seen.is_priced else (),
+        filled=order.filled_quantity if whole is None else seen.filled,
+        executions=() if whole is None else _executions(order, seen, dollars=whole[1]),
         reason=f"the broker says {seen.status}" if seen.state is OrderState.REFUSED else None,
         updated_at=seen.updated_at,
     )
@@ -171,7 +179,7 @@ def _is_older(order: Order, seen: WireOrder) -> bool:
     return shrunk and order.reported_at is not None and seen.updated_at <= order.reported_at
 
 
-def _executions(order: Order, seen: WireOrder) -> tuple[Execution, ...]:
+def _executions(order: Order, seen: WireOrder, *, dollars: Decimal) -> tuple[Execution, ...]:
     """By how much the whole differs from what is known; nothing if it does not."""
     change = seen.filled - order.filled_quantity
     if change == 0:
@@ -185,22 +193,22 @@ def _executions(order: Order, seen: WireOrder) -> tuple[Execution, ...]:
         execution_id=name,
         client_order_id=order.client_order_id,
         quantity=change,
-        price=_price(order, seen, change=change),
+        price=_price(order, seen, change=change, dollars=dollars),
         at=seen.filled_at or seen.updated_at,
         corrects=corrects,
     )
     return (execution,)
 
 
-def _price(order: Order, seen: WireOrder, *, change: Decimal) -> Decimal:
+def _price(order: Order, seen: WireOrder, *, change: Decimal, dollars: Decimal) -> Decimal:
     """The price that makes the whole add up, as far as a rounded average lets it be known: never nothing,
     and never one that the order's own limit forbids.
     """
-    assert seen.price is not None
+    average = order.filled_value / order.filled_quantity if seen.price is None else seen.price
     if order.filled_quantity == 0:
-        return seen.price
-    price = round_nearest((seen.filled * seen.price - order.filled_value) / change, DECIMAL_PLACES)
+        return average
+    price = round_nearest((dollars - order.filled_value) / change, DECIMAL_PLACES)
     if price <= 0:
-        return seen.price
+        return average
     worst = order.worst_price
     return worst if worst is not None and order.side.is_worse(price, worst) else price
