@@ -110,6 +110,7 @@ def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: 
         left = db.write(freezes.all_freezes)
         held = db.read(shards.all_held)
         names = db.read(tenant_names)
+        is_copy = db.read(restores.is_waiting)
     show_line(f"lifted {lifted} {'freeze' if lifted == 1 else 'freezes'}")
     if released is not None:
         show_line(f"released account {account}, which was held: {released}")
@@ -118,6 +119,8 @@ def thaw(*, tenant: TenantOption = None, account: AccountOption = None, symbol: 
         show_line(f"still frozen: {words} ({other.reason}); lift it with: trimtab thaw{options}")
     for each, why in held.items():
         show_line(f"still held: account {each} ({why}); release it with: {thaw_account(each)}")
+    if is_copy:
+        show_line("still waiting: `trimtab serve` compares this restored copy with the broker first")
 
 
 def _release(tx: Tx, scope: Freeze) -> str | None:

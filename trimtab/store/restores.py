@@ -30,6 +30,11 @@ def mark(tx: Tx, restore_id: str, now: datetime) -> None:
     shards.mark_all_due(tx, now)
 
 
+def is_waiting(tx: Tx) -> bool:
+    """Whether a shard has not been compared yet."""
+    return tx.row("SELECT 1 AS waiting FROM shards WHERE restored <> 0 LIMIT 1") is not None
+
+
 def begin(tx: Tx, now: datetime) -> datetime:
     """When somebody began to work with the copy: now, if nobody has before."""
     tx.execute("UPDATE restores SET begun_at = :now WHERE begun_at IS NULL", now=micros(now))
