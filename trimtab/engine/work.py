@@ -7,7 +7,7 @@ import logging
 
 from trimtab.core.errors import BrokerDown
 from trimtab.engine.advance import advance
-from trimtab.engine.desk import Desk, Effects, commit
+from trimtab.engine.desk import Desk, Effects
 from trimtab.engine.late import look_back
 from trimtab.engine.reconcile import reconcile
 from trimtab.engine.release import release
@@ -37,5 +37,7 @@ def work(desk: Desk, shard: int) -> Effects[Turn]:
         turn.wake_by(turn.now + RETRY_BROKER)
     wake_at = turn.wake_at
     if wake_at is not None:
-        yield from commit(lambda tx: shards.mark_due(tx, shard, wake_at))
+        # Only while the shard is ours: whoever has taken it since and died is missed because it has left no
+        # time. A far time of ours would hide that.
+        yield from turn.commit(lambda tx: shards.mark_due(tx, shard, wake_at))
     return turn
