@@ -100,9 +100,13 @@ class Exhibit:
 
     @cached_property
     def surprised(self) -> set[str]:
-        """The accounts in which the broker has executed what it had canceled."""
+        """The accounts in which the broker has executed what it had canceled, or has taken back what somebody
+        may have sold on by hand.
+        """
+        taken_back = {fact.account_id for fact in self.of("executed") if (fact.quantity or ZERO) < 0}
+        by_hand = {fact.account_id for fact in self.of("executed") if fact.client_order_id is None}
         canceled = {fact.client_order_id: fact.seq for fact in self.of("canceled")}
-        return {
+        return (taken_back & by_hand) | {
             fact.account_id
             for fact in self.of("executed")
             if fact.seq > canceled.get(fact.client_order_id, fact.seq)
