@@ -324,13 +324,13 @@ def _end(state: RunState, run: Run, *, facts: Facts, plan: Plan, hold: str | Non
     return Finish(
         state=state,
         adjusted=completed and _is_adjusted(facts, plan),
-        reason=run.reason or _reason(state, facts, plan),
+        reason=run.reason or _reason(state, facts, plan=plan),
         rebalanced=completed and full and plan.equity > 0,
         hold=hold,
     )
 
 
-def _reason(state: RunState, facts: Facts, plan: Plan) -> str | None:
+def _reason(state: RunState, facts: Facts, *, plan: Plan) -> str | None:
     """What neither the orders nor the skips of the run tell."""
     if state is RunState.TIMED_OUT:
         return "the deadline passed before all orders were done"
