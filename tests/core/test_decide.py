@@ -210,6 +210,13 @@ AFTER_ANOTHER: list[tuple[str, Traded | None, Holdings, datetime, Step | None]] 
         Wait(START + timedelta(seconds=5), "the broker shows $259.78, our fills make it $260"),
     ),
     (
+        "nor does one after a run that traded nothing, though it knew the cash",
+        replace(JUST_SOLD, orders=()),
+        holdings("300", A="10", B="2"),
+        START,
+        Wait(START + timedelta(seconds=5), "the broker shows $300, our fills make it $60"),
+    ),
+    (
         "what is known to have come has come",
         replace(JUST_SOLD, moved=frozenset(map(Decimal, ("0", "40")))),
         holdings("300", A="8", B="2"),

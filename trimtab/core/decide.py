@@ -198,7 +198,8 @@ def _await_positions(run: Run, facts: Facts, *, plan: Plan, now: datetime) -> Lo
         # They have had their time.
         return None
     late = unseen(before, facts.basis.holdings, now=now)
-    if late is None and (run.kind is RunKind.PARTIAL_LIQUIDATION or _unsent(plan.buys, facts)):
+    has_traded = any(order.filled_quantity for order in facts.orders)
+    if late is None and has_traded and (run.kind is RunKind.PARTIAL_LIQUIDATION or _unsent(plan.buys, facts)):
         late = unseen_cash(before, facts.basis.holdings, now=now)
     return None if late is None else Wait(*late)
 

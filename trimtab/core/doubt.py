@@ -106,13 +106,12 @@ def _sum(positions: Mapping[str, Decimal], more: Mapping[str, Decimal]) -> dict[
 
 def odd_cash(before: Traded, holdings: Holdings) -> str | None:
     """How the cash is not what it was, plus what the run traded. A broker may show cash later than positions,
-    or an old picture in which the positions are the same: what was sold has been bought again. Where nothing
-    was traded any cash is right.
+    or an old picture in which the positions are the same: what was sold has been bought again.
     """
     values = [(1 if o.side is Side.SELL else -1) * o.filled_value for o in before.orders]
     expected = before.plan.holdings.cash + sum(values, ZERO)
     tolerance = CASH_TOLERANCE * sum(map(abs, values), ZERO) + CENT * len(values)
-    if not any(values) or any(abs(holdings.cash - expected - moved) <= tolerance for moved in before.moved):
+    if any(abs(holdings.cash - expected - moved) <= tolerance for moved in before.moved):
         return None
     return f"the broker shows ${plain(holdings.cash)}, our fills make it ${plain(expected)}"
 
