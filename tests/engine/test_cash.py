@@ -163,20 +163,15 @@ def test_what_was_raised_is_left_alone_until_it_is_withdrawn(site: Site) -> None
         assert world.slots("ann") == ["enrollment", "api"]
 
 
-def test_a_withdrawal_of_more_than_was_raised_leaves_nothing_set_aside(world: World) -> None:
+@pytest.mark.parametrize("transfers", [("500", "-1200"), ("-400", "-600")])
+def test_withdrawals_of_what_was_raised_or_more_leave_nothing_set_aside(
+    world: World, transfers: tuple[str, ...]
+) -> None:
+    """Also those that are seen together."""
     ann(world)
     liquidate(world, "1000")
-    world.transfer("ann", "500")
-    world.transfer("ann", "-1200")
-    world.settle()
-    assert aside(world) == 0
-
-
-def test_withdrawals_that_are_seen_together_all_count(world: World) -> None:
-    ann(world)
-    liquidate(world, "1000")
-    world.transfer("ann", "-400")
-    world.transfer("ann", "-600")
+    for amount in transfers:
+        world.transfer("ann", amount)
     world.settle()
     assert aside(world) == 0
 

@@ -46,8 +46,7 @@ def value(block: Block, prices: Mapping[str, Decimal], *, set_aside: Mapping[str
     account_of = np.repeat(np.arange(accounts), block.starts[1:] - block.starts[:-1])
     cash = np.array(block.cash, np.float64) if accounts else np.zeros(0)
     if set_aside:
-        aside = np.array([float(set_aside.get(account_id, 0)) for account_id in block.account_ids])
-        cash -= np.minimum(aside, np.maximum(cash, 0))
+        cash -= [float(set_aside.get(account_id, 0)) for account_id in block.account_ids]
     equity = cash + np.bincount(account_of, weights=values, minlength=accounts)
     return Valued(block, prices, values, cash, equity)
 

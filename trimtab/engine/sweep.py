@@ -81,15 +81,11 @@ class _Exactly:
     enrolled: Mapping[str, Enrollment]
 
     def holdings(self, row: int) -> Holdings:
-        """The exact holdings of one account, without what was set aside and is still there: not every broker
-        tells of a withdrawal.
-        """
+        """The exact holdings of one account, without what was set aside."""
         block = self.world.valued.block
         held = block.holdings(row)
         aside = self.set_aside.get(block.account_ids[row])
-        if aside is None:
-            return held
-        return Holdings(cash=held.cash - min(aside, max(held.cash, ZERO)), positions=held.positions)
+        return held if aside is None else Holdings(cash=held.cash - aside, positions=held.positions)
 
 
 def sweep(turn: Turn) -> Effects[None]:
@@ -98,13 +94,14 @@ def sweep(turn: Turn) -> Effects[None]:
     block = followed.mirror.block
     roster, heads, kept = yield from read(lambda tx: _read(tx, turn, block))
     symbols = {*block.symbols, *targets_of(heads)}
+    set_aside = _still_there(followed.set_aside, block)
     quotes = yield from ask_quotes(symbols)
     world = World(
         desk=turn.desk,
         now=turn.now,
         roster=roster,
         heads=heads,
-        valued=value(block, quotes.settled, set_aside=followed.set_aside),
+        valued=value(block, quotes.settled, set_aside=set_aside),
         active=np.array(block.active, np.bool_),
         assets=quotes.assets,
     )
@@ -112,7 +109,7 @@ def sweep(turn: Turn) -> Effects[None]:
     close = [(followers, _close(followers, world)) for followers in groups]
     ids = [roster.ids[member] for followers, places in close for member in followers.members[places]]
     enrolled = (yield from read(lambda tx: {e.id: e for e in enrollments.by_ids(tx, ids)})) if ids else {}
-    exactly = _Exactly(world=world, quotes=quotes, set_aside=followed.set_aside, enrolled=enrolled)
+    exactly = _Exactly(world=world, quotes=quotes, set_aside=set_aside, enrolled=enrolled)
     findings = _Findings(sheet=first_record(world, groups))
     for followers, places in close:
         _dismiss(followers, places, world=world, findings=findings)
@@ -123,6 +120,17 @@ def sweep(turn: Turn) -> Effects[None]:
     values = kept.values(block, quotes.settled, comparable=quotes.comparable)
     created = yield from turn.commit(lambda tx: _store(tx, turn, followed, values=values, findings=findings))
     turn.created = frozenset(created)
+
+
+def _still_there(set_aside: Mapping[str, Decimal], block: Block) -> Mapping[str, Decimal]:
+    """No more is set aside than there is cash: not every broker tells of a withdrawal."""
+    if not set_aside:
+        return set_aside
+    return {
+        account_id: min(set_aside[account_id], max(Decimal(cash), ZERO))
+        for account_id, cash in zip(block.account_ids, block.cash, strict=True)
+        if account_id in set_aside
+    }
 
 
 def _next_instant(turn: Turn, roster: Roster, findings: _Findings) -> datetime | None:
